@@ -1,0 +1,50 @@
+# `make` lists the targets. Each sets up .venv by itself: once, and anew when Python or a lock changes.
+
+PYTHON ?= python3
+PORT ?= 8000
+
+version := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
+bin := .venv/bin
+reader := .venv/reader-$(version)
+developer := .venv/developer-$(version)
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve test notebooks lint lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+book: $(reader) ## build the site from the stored outputs; a warning is an error
+	$(bin)/jupyter-book build . --all -W --keep-going -n
+	@echo "Open _build/html/index.html in a browser, or type: make serve"
+
+serve: book ## build the site and show it at localhost (PORT=8000)
+	$(bin)/python -m http.server --bind localhost --directory _build/html $(PORT)
+
+test: $(developer) ## unit tests, and every stored output of every notebook compared anew
+	$(bin)/python -m pytest --nbval tests book
+	@$(bin)/python book/_ext/provenance.py
+
+notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
+	$(bin)/python tools/notebooks.py $(NB)
+
+lint: $(developer) ## check the style of the code
+	$(bin)/ruff check .
+
+lock: $(developer) ## resolve both requirements files anew from pyproject.toml
+	$(bin)/python tools/lock.py
+
+clean: ## remove what the targets above have built, .venv apart
+	rm -rf _build .pytest_cache .ruff_cache
+
+# A stamp is the last thing that a set-up writes, and the first that the next one removes.
+$(reader): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer, please: make PYTHON=python3.11")'
+	@rm -f .venv/reader-* .venv/developer-*
+	$(PYTHON) -m venv --clear .venv
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+$(developer): $(reader) requirements-dev.txt
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@

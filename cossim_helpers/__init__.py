@@ -1,0 +1,55 @@
+"""Small helpers behind the book: one module a stage, from the data to the figures.
+
+simulation → spectrum → closed_forms → gauge → similarity → metrics → plots; objectives and checks stand beside.
+"""
+
+from .checks import check, check_at_most, check_differs
+from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
+from .gauge import reparameterize, rescale, rotate
+from .metrics import all_tied, cluster_auc, mean_cosine, neighbor_weights, overlap_at_k, precision_at_k
+from .objectives import (
+    factor_penalty_gradient,
+    factor_penalty_objective,
+    product_penalty_gradient,
+    product_penalty_objective,
+)
+from .plots import block_average, plot_cosine_matrix, plot_cosine_panels, plot_spectrum
+from .similarity import cosine_similarity, item_item_cosine, user_item_cosine, user_user_cosine
+from .simulation import Interactions, simulate_interactions
+from .spectrum import Spectrum, spectrum, spectrum_from_gram
+
+__all__ = [
+    "Factors",
+    "Interactions",
+    "Spectrum",
+    "all_tied",
+    "block_average",
+    "check",
+    "check_at_most",
+    "check_differs",
+    "cluster_auc",
+    "cosine_similarity",
+    "factor_penalty_gradient",
+    "factor_penalty_objective",
+    "item_item_cosine",
+    "mean_cosine",
+    "neighbor_weights",
+    "overlap_at_k",
+    "plot_cosine_matrix",
+    "plot_cosine_panels",
+    "plot_spectrum",
+    "precision_at_k",
+    "product_penalty_gradient",
+    "product_penalty_objective",
+    "reparameterize",
+    "rescale",
+    "rotate",
+    "shrinkage",
+    "simulate_interactions",
+    "solve_factor_penalty",
+    "solve_product_penalty",
+    "spectrum",
+    "spectrum_from_gram",
+    "user_item_cosine",
+    "user_user_cosine",
+]

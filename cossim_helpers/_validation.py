@@ -1,0 +1,78 @@
+"""Checks of what the caller passes: each error names the argument, what it got and what it takes."""
+
+from __future__ import annotations
+
+import numbers
+import operator
+
+import numpy as np
+import scipy.sparse as sp
+
+
+def real_array(name: str, value, *, ndim: int) -> np.ndarray:
+    """`value` as a finite float64 array with `ndim` dimensions, none of them empty."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} takes real numbers, got dtype {array.dtype}")
+    if array.ndim != ndim or array.size == 0:
+        raise ValueError(f"{name} takes a non-empty {ndim}-dimensional array, got shape {array.shape}")
+    _require_finite(name, array)
+    return array.astype(np.float64, copy=False)
+
+
+def real_matrix(name: str, value) -> np.ndarray | sp.csr_array:
+    """`value` as a finite float64 matrix: an ndarray, or a CSR array where it is sparse."""
+    if not sp.issparse(value):
+        return real_array(name, value, ndim=2)
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"{name} takes real numbers, got dtype {value.dtype}")
+    if value.ndim != 2 or 0 in value.shape:
+        raise ValueError(f"{name} takes a non-empty 2-dimensional array, got shape {value.shape}")
+    matrix = sp.csr_array(value, dtype=np.float64)  # a new object unless `value` is one already
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy()  # the caller's own matrix stays as it was
+        matrix.sum_duplicates()
+    _require_finite(name, matrix.data)
+    return matrix
+
+
+def _require_finite(name: str, array: np.ndarray) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(np.count_nonzero(~np.isfinite(array)))
+        raise ValueError(f"{name} takes finite numbers, got {bad} NaN or infinite value(s)")
+
+
+def real_number(name: str, value, *, at_least: float = -np.inf, above: float = -np.inf) -> float:
+    """`value` as a finite float that is at least `at_least` and strictly above `above`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} takes a real number, got {value!r} ({type(value).__name__})")
+    number = float(value)
+    if not np.isfinite(number) or number < at_least or number <= above:
+        bound = f" above {above:g}" if above > -np.inf else f" of at least {at_least:g}" if at_least > -np.inf else ""
+        raise ValueError(f"{name} takes a finite number{bound}, got {value!r}")
+    return number
+
+
+def penalty(lam) -> float:
+    """λ, the strength of a penalty: a finite number of at least 0."""
+    return real_number("lam", lam, at_least=0.0)
+
+
+def whole_number(name: str, value, *, low: int, high: int | None = None, why: str = "") -> int:
+    """`value` as an int in [low, high]; `why` says where the upper bound comes from."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} takes an integer, got {value!r} (bool)")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} takes an integer, got {value!r} ({type(value).__name__})") from None
+    if number < low or (high is not None and number > high):
+        limit = f"at least {low}" if high is None else f"from {low} to {high}{why}"
+        raise ValueError(f"{name} takes an integer {limit}, got {number}")
+    return number
+
+
+def require_same(what: str, got: object, takes: object) -> None:
+    """Raise unless two shapes or sizes agree; `what` says of which arguments they are."""
+    if got != takes:
+        raise ValueError(f"{what}: got {got}, takes {takes}")

@@ -1,0 +1,124 @@
+"""Checks that can fail: each claim of the paper and of this book is one of these calls."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+
+import numpy as np
+import yaml
+
+from ._validation import real_number
+
+
+@functools.cache
+def _claim_ids() -> frozenset[str]:
+    text = importlib.resources.files("cossim_helpers").joinpath("claims.yml").read_text(encoding="utf-8")
+    return frozenset(claim["id"] for claim in yaml.safe_load(text)["claims"])
+
+
+def check(claim_id: str, actual, expected, *, rtol: float = 0.0, atol: float = 1e-10) -> None:
+    """Assert that two arrays, computed in two ways, are equal: |actual − expected| ≤ atol + rtol |expected|.
+
+    Parameters
+    ----------
+    claim_id : str
+        An id of claims.yml.
+    actual : array_like
+    expected : array_like
+        Of the same shape, or a single number.
+    rtol, atol : float
+        Tolerances, at least 0 and finite.
+
+    Prints one line, the same on every machine: id, rule and tolerances.
+
+    Raises
+    ------
+    AssertionError
+        Where the arrays differ by more, or hold NaN or infinite values.
+    ValueError
+        For an unknown id, shapes that do not match, an empty array, or one and the same array given twice.
+    TypeError
+        For booleans and everything else that is not a real number.
+    """
+    _known(claim_id)
+    rtol, atol = real_number("rtol", rtol, at_least=0.0), real_number("atol", atol, at_least=0.0)
+    actual, expected = _two_arrays(("actual", actual), ("expected", expected))
+    _require_finite(claim_id, actual, expected)
+    excess = abs(actual - expected) - (atol + rtol * abs(expected))
+    if (excess > 0).any():
+        worst = np.unravel_index(np.argmax(excess), excess.shape)
+        raise AssertionError(
+            f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} differ by more than rtol={rtol:g}, "
+            f"atol={atol:g}; at {tuple(int(i) for i in worst)}: {actual[worst]!r} against "
+            f"{np.broadcast_to(expected, actual.shape)[worst]!r}")
+    print(f"[ok] {claim_id}: equal within rtol={rtol:g}, atol={atol:g}")
+
+
+def check_differs(claim_id: str, a, b, *, at_least: float) -> None:
+    """Assert that two arrays differ somewhere by at least `at_least`: max |a − b| ≥ at_least > 0.
+
+    Arguments, errors and the printed line as in `check`.
+    """
+    _known(claim_id)
+    at_least = real_number("at_least", at_least, above=0.0)
+    a, b = _two_arrays(("a", a), ("b", b))
+    _require_finite(claim_id, a, b)
+    difference = abs(a - b).max()
+    if difference < at_least:
+        raise AssertionError(f"{claim_id}: the largest difference is {difference:.6g}, expected at least {at_least:g}")
+    print(f"[ok] {claim_id}: differ by at least {at_least:g}")
+
+
+def check_at_most(claim_id: str, value, bound) -> None:
+    """Assert value ≤ bound, everywhere where they are arrays: for inequalities and residuals.
+
+    Arguments, errors and the printed line as in `check`; the line names the bound only if it is a single number.
+    """
+    _known(claim_id)
+    value, bound = _two_arrays(("value", value), ("bound", bound))
+    _require_finite(claim_id, value, bound)
+    excess = value - bound
+    if (excess > 0).any():
+        raise AssertionError(f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} exceed their bound, "
+                             f"by up to {excess.max():.6g}")
+    print(f"[ok] {claim_id}: at most " + (f"{bound:g}" if bound.ndim == 0 else "its bound, everywhere"))
+
+
+def _known(claim_id):
+    if not isinstance(claim_id, str):
+        raise TypeError(f"claim_id takes a str, got {claim_id!r} ({type(claim_id).__name__})")
+    if claim_id not in _claim_ids():
+        raise ValueError(f"claim_id takes an id of claims.yml, got {claim_id!r}")
+
+
+def _two_arrays(first, second):
+    (name_1, value_1), (name_2, value_2) = first, second
+    array_1, array_2 = _numbers(name_1, value_1), _numbers(name_2, value_2)
+    if array_2.shape not in ((), array_1.shape):
+        raise ValueError(f"{name_2} takes a single number or an array of shape {array_1.shape} like {name_1}, "
+                         f"got shape {array_2.shape}")
+    # Small integers are one object wherever they come from, so for those identity says nothing.
+    if (value_1 is value_2 and not isinstance(value_1, int)) or (array_1.ndim and _same_memory(array_1, array_2)):
+        raise ValueError(f"{name_1} and {name_2} are the same object, which checks nothing; compute one of them anew")
+    return array_1.astype(np.float64), array_2.astype(np.float64)
+
+
+def _numbers(name, value):
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} takes real numbers, got {array.dtype}: compare the numbers behind it, "
+                        "not a verdict about them")
+    if array.size == 0:
+        raise ValueError(f"{name} takes at least one number, got an empty array of shape {array.shape}")
+    return array
+
+
+def _same_memory(a, b):
+    x, y = a.__array_interface__, b.__array_interface__
+    return x["data"][0] == y["data"][0] and a.shape == b.shape and a.strides == b.strides
+
+
+def _require_finite(claim_id, *arrays):
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise AssertionError(f"{claim_id}: NaN or infinite values, which equal and bound nothing")

@@ -1,0 +1,98 @@
+"""Stage 4: changes of (A, B) that leave the product A Bᵀ as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._validation import real_array, require_same
+from .closed_forms import Factors
+
+
+def rescale(factors: Factors, d) -> Factors:
+    """(A D, B D⁻¹) for D = dMat(d): the freedom of Eq. 3.
+
+    Parameters
+    ----------
+    factors : Factors
+    d : array_like, shape (k,)
+        Diagonal of D, each entry nonzero.
+
+    Returns
+    -------
+    Factors
+        With the same product A Bᵀ.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a zero or non-finite entry of d, or another length than k.
+    """
+    d = real_array("d", d, ndim=1)
+    require_same("d, one entry for each latent dimension", d.size, _rank(factors))
+    if (d == 0).any():
+        raise ValueError(f"d takes nonzero numbers (D must be invertible), got 0 at position {int(np.argmin(abs(d)))}")
+    return Factors(factors.A * d, factors.B / d)
+
+
+def rotate(factors: Factors, R) -> Factors:
+    """(A R, B R) for an orthogonal R: R Rᵀ = I, so the product and all cosines stay (paper, §2.1).
+
+    Parameters
+    ----------
+    factors : Factors
+    R : array_like, shape (k, k)
+        Orthogonal: Rᵀ R = I within 1e-10.
+
+    Returns
+    -------
+    Factors
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an R that is not orthogonal, not finite or of another shape.
+    """
+    R = _square("R", R, _rank(factors))
+    departure = abs(R.T @ R - np.eye(len(R))).max()
+    if departure > 1e-10:
+        raise ValueError(f"R takes an orthogonal matrix, got max|RᵀR − I| = {departure:.3g}")
+    return Factors(factors.A @ R, factors.B @ R)
+
+
+def reparameterize(factors: Factors, G) -> Factors:
+    """(A G, B G⁻ᵀ) for any invertible G: (A G)(B G⁻ᵀ)ᵀ = A G G⁻¹ Bᵀ = A Bᵀ.
+
+    Every change that keeps the product of full-rank factors is of this form; D and R are special cases.
+
+    Parameters
+    ----------
+    factors : Factors
+    G : array_like, shape (k, k)
+        Invertible in floating point (numerical rank k).
+
+    Returns
+    -------
+    Factors
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a singular or non-finite G, or another shape.
+    """
+    G = _square("G", G, _rank(factors))
+    rank = np.linalg.matrix_rank(G)
+    if rank < len(G):
+        raise ValueError(f"G takes an invertible matrix, got one of shape {G.shape} with numerical rank {rank}")
+    return Factors(factors.A @ G, np.linalg.solve(G, factors.B.T).T)  # (G⁻¹ Bᵀ)ᵀ = B G⁻ᵀ
+
+
+def _rank(factors):
+    if not isinstance(factors, Factors):
+        raise TypeError(f"factors takes Factors, got {type(factors).__name__}")
+    return factors.A.shape[1]
+
+
+def _square(name, value, k):
+    matrix = real_array(name, value, ndim=2)
+    require_same(f"{name}, square with one row for each latent dimension", matrix.shape, (k, k))
+    return matrix

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from oracles import eq1_by_hand, eq2_by_hand, random_orthogonal
+
+from cossim_helpers import Factors, reparameterize, rescale, rotate
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def factors(rng):
+    return Factors(rng.standard_normal((6, 3)), rng.standard_normal((6, 3)))
+
+
+@pytest.mark.claim("eq3-rescaling")
+def test_rescale_is_A_D_and_B_over_D(factors, rng):
+    d = np.array([2.0, -0.5, 10.0])
+    out = rescale(factors, d)
+    np.testing.assert_allclose(out.A, factors.A @ np.diag(d), rtol=1e-15)
+    np.testing.assert_allclose(out.B, factors.B @ np.linalg.inv(np.diag(d)), rtol=1e-14)
+    np.testing.assert_allclose(out.A @ out.B.T, factors.A @ factors.B.T, rtol=1e-12)
+    X = rng.standard_normal((9, 6))
+    assert eq1_by_hand(X, out.A, out.B, 2.0) == pytest.approx(eq1_by_hand(X, factors.A, factors.B, 2.0), rel=1e-12)
+    assert abs(eq2_by_hand(X, out.A, out.B, 2.0) - eq2_by_hand(X, factors.A, factors.B, 2.0)) > 1
+
+
+@pytest.mark.claim("rotation-invariance")
+def test_rotate_keeps_both_objectives(factors, rng):
+    out = rotate(factors, random_orthogonal(3, rng))
+    X = rng.standard_normal((9, 6))
+    for objective in (eq1_by_hand, eq2_by_hand):
+        assert objective(X, out.A, out.B, 2.0) == pytest.approx(objective(X, factors.A, factors.B, 2.0), rel=1e-12)
+
+
+@pytest.mark.claim("gl-invariance")
+def test_reparameterize_is_A_G_and_B_G_inverse_transpose(factors, rng):
+    G = rng.standard_normal((3, 3))
+    out = reparameterize(factors, G)
+    np.testing.assert_allclose(out.A, factors.A @ G, rtol=1e-14)
+    np.testing.assert_allclose(out.B, factors.B @ np.linalg.inv(G).T, rtol=1e-10)
+    np.testing.assert_allclose(out.A @ out.B.T, factors.A @ factors.B.T, atol=1e-11)
+    X = rng.standard_normal((9, 6))
+    assert eq1_by_hand(X, out.A, out.B, 2.0) == pytest.approx(eq1_by_hand(X, factors.A, factors.B, 2.0), rel=1e-10)
+
+
+@pytest.mark.claim("gl-invariance")
+def test_equal_products_of_full_rank_are_related_by_some_G(factors, rng):
+    other = reparameterize(factors, rng.standard_normal((3, 3)))
+    G = np.linalg.lstsq(factors.A, other.A, rcond=None)[0]  # A G = A'
+    np.testing.assert_allclose(reparameterize(factors, G).B, other.B, atol=1e-10)
+
+
+def test_special_cases_agree(factors, rng):
+    d, R = np.array([1.0, 3.0, 0.25]), random_orthogonal(3, rng)
+    for one, two in ((rescale(factors, d), reparameterize(factors, np.diag(d))),
+                     (rotate(factors, R), reparameterize(factors, R))):
+        np.testing.assert_allclose(one.A, two.A, atol=1e-13)
+        np.testing.assert_allclose(one.B, two.B, atol=1e-13)
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda f: rescale(f, [1, 0, 2]), ValueError, r"d takes nonzero numbers .* got 0 at position 1"),
+    (lambda f: rescale(f, [1, np.nan, 2]), ValueError, "d takes finite numbers"),
+    (lambda f: rescale(f, [1, 2]), ValueError, "d, one entry for each latent dimension: got 2, takes 3"),
+    (lambda f: rescale(f, np.eye(3)), ValueError, "d takes a non-empty 1-dimensional array"),
+    (lambda f: rescale((1, 2), [1]), TypeError, "factors takes Factors, got tuple"),
+    (lambda f: rotate(f, 2 * np.eye(3)), ValueError, "R takes an orthogonal matrix"),
+    (lambda f: rotate(f, np.eye(2)), ValueError, r"R, square .*: got \(2, 2\), takes \(3, 3\)"),
+    (lambda f: reparameterize(f, np.ones((3, 3))), ValueError, "G takes an invertible matrix, got .* rank 1"),
+    (lambda f: reparameterize(f, np.full((3, 3), np.inf)), ValueError, "G takes finite numbers"),
+    (lambda f: reparameterize(f, np.ones((3, 2))), ValueError, "G, square"),
+    (lambda f: Factors(f.A, f.B[:, :2]), ValueError, r"B, with the shape of A: got \(6, 2\), takes \(6, 3\)"),
+    (lambda f: Factors(f.A * np.nan, f.B), ValueError, "A takes finite numbers"),
+])
+def test_bad_input_names_the_argument(factors, call, error, message):
+    with pytest.raises(error, match=message):
+        call(factors)

@@ -1,0 +1,25 @@
+"""The public surface: what is exported, documented and shown in examples that run."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import cossim_helpers
+
+MODULES = [m.name for m in pkgutil.iter_modules(cossim_helpers.__path__)]
+
+
+@pytest.mark.parametrize("name", cossim_helpers.__all__)
+def test_public_names_have_docstrings_and_type_hints(name):
+    thing = getattr(cossim_helpers, name)
+    assert len(inspect.getdoc(thing).splitlines()[0]) > 20
+    if inspect.isfunction(thing):
+        assert "return" in thing.__annotations__
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name):
+    assert doctest.testmod(importlib.import_module(f"cossim_helpers.{name}")).failed == 0

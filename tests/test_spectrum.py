@@ -1,0 +1,188 @@
+"""Every route against a full SVD, on matrices that suit none of them."""
+
+import sys
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse as sp
+from oracles import random_orthogonal
+
+from cossim_helpers import Spectrum, simulate_interactions, spectrum, spectrum_from_gram
+
+routes = sys.modules["cossim_helpers.spectrum"]
+
+
+def with_condition(sigma, n, seed):
+    rng = np.random.default_rng(seed)
+    p = len(sigma)
+    return random_orthogonal(n, rng)[:, :p] * sigma @ random_orthogonal(p, rng)
+
+
+def hostile_matrices():
+    rng = np.random.default_rng(3)
+    dense_row = np.zeros((80, 30))
+    dense_row[17] = rng.standard_normal(30)
+    one_column = np.zeros((60, 25))
+    one_column[:, 9] = rng.standard_normal(60) * 1e3
+    one_heavy_column = (rng.random((60, 25)) < 0.1) * 1.0
+    one_heavy_column[:, 9] *= 1e4
+    wide = (rng.random((40, 300)) < 0.05).astype(float)
+    return {
+        "one dense row": dense_row,
+        "all mass in one column": one_column,
+        "most mass in one column": one_heavy_column,
+        "condition number 1e7": with_condition(np.logspace(0, -7, 30), 90, 1),
+        "rank 4 of 20": with_condition(np.r_[8.0, 4, 2, 1, np.zeros(16)], 50, 2),
+        "one item": rng.standard_normal((40, 1)),
+        "one user": rng.standard_normal((1, 40)),
+        "very sparse": sp.random_array((500, 200), density=0.001, rng=rng).toarray(),
+        "n = p": rng.standard_normal((45, 45)),
+        "n < p": wide,
+        "empty users and items": np.pad((rng.random((30, 12)) < 0.3) * 1.0, ((2, 3), (1, 2))),
+        "counts": rng.poisson(3, (70, 20)).astype(float),
+        "counts too large for float32": rng.poisson(3, (70, 20)) * 5_000.0 + rng.integers(0, 2, (70, 20)),
+        "zeros": np.zeros((6, 4)),
+    }
+
+
+HOSTILE = hostile_matrices()
+
+
+@pytest.fixture(params=HOSTILE)
+def X(request):
+    return HOSTILE[request.param]
+
+
+def full_svd(X):
+    _, sigma, Vt = scipy.linalg.svd(X, full_matrices=False)
+    sigma[sigma <= max(X.shape) * np.finfo(float).eps * sigma[0]] = 0
+    return sigma, Vt.T
+
+
+def assert_same_projectors(V, sigma, V_full, k):
+    """V Vᵀ at each rank up to k where σ_j² − σ_{j+1}² > 1e-7 σ_1²: elsewhere V's columns are arbitrary."""
+    squares = np.append(sigma**2, 0.0)
+    for j in range(1, k + 1):
+        if squares[j - 1] - squares[j] > 1e-7 * squares[0]:
+            np.testing.assert_allclose(V[:, :j] @ V[:, :j].T, V_full[:, :j] @ V_full[:, :j].T, atol=1e-8)
+
+
+@pytest.mark.parametrize("form", [np.array, sp.csr_array])
+@pytest.mark.parametrize("k", [1, 3, None])
+def test_spectrum_is_as_exact_as_a_full_svd(X, form, k):
+    k = min(X.shape) if k is None else min(k, *X.shape)
+    sigma, V = full_svd(X)
+    s = spectrum(form(X), k)
+    assert s.sigma.shape == (k,) and s.V.shape == (X.shape[1], k)
+    np.testing.assert_allclose(s.sigma, sigma[:k], rtol=1e-8, atol=0)
+    assert_same_projectors(s.V, sigma, V, k)
+    np.testing.assert_allclose(s.V.T @ s.V, np.eye(k), atol=1e-8)
+
+
+@pytest.mark.parametrize("name", routes._ROUTES)
+def test_each_route_keeps_its_promise(X, name):
+    """σ² within a few u σ_1², the accuracy that the docstring states for the routes by XᵀX."""
+    k = min(5, min(X.shape) - (name == "lanczos"))
+    if k < 1 or (name == "lanczos" and not X.any()):
+        pytest.skip("ARPACK takes k < min(n, p) and a matrix that is not zero")
+    sigma, V = full_svd(X)
+    found, found_V = routes._ROUTES[name](sp.csr_array(X), k)
+    np.testing.assert_allclose(found**2, sigma[:k] ** 2, atol=1e-13 * sigma[0] ** 2, rtol=0)
+    if name == "triangular":
+        np.testing.assert_allclose(found, sigma[:k], atol=1e-14 * sigma[0], rtol=0)
+    # a direction with σ near zero is noise on the routes by XᵀX, and absent where V = Xᵀ U Σ⁻¹
+    well_above = int(np.sum(sigma[:k] > 3e-3 * sigma[0])) if name != "triangular" else k
+    assert_same_projectors(found_V, sigma, V, well_above)
+
+
+@pytest.mark.parametrize(("make", "expected"), [
+    (lambda: np.ones((50, 20)), "dense gram"),
+    (lambda: sp.csr_array(np.ones((5_000, 200))), "dense gram"),
+    (lambda: sp.random_array((50_000, 1_000), density=0.001, format="csr", rng=1), "sparse gram"),
+    (lambda: sp.random_array((30_000, 9_000), density=0.0005, format="csr", rng=1), "lanczos"),
+])
+def test_the_route_follows_the_cost(make, expected):
+    assert routes._cheapest_route(make(), 10) == expected
+
+
+def test_lanczos_at_the_size_that_it_is_for():
+    X = simulate_interactions(3_000, 2_500, 5, max_activity=20, rng=1).X
+    assert routes._cheapest_route(X, 5) == "lanczos"
+    by_lanczos, by_gram = spectrum(X, 5), Spectrum(*routes._dense_gram(X, 5))
+    np.testing.assert_array_equal(spectrum(X, 5).V, by_lanczos.V)  # no random start
+    np.testing.assert_allclose(by_lanczos.sigma, by_gram.sigma, rtol=1e-9)
+    np.testing.assert_allclose(by_lanczos.V @ by_lanczos.V.T, by_gram.V @ by_gram.V.T, atol=1e-9)
+
+
+def test_blocks_of_rows_add_up(monkeypatch):
+    X = HOSTILE["counts"]
+    monkeypatch.setattr(routes, "_BLOCK_NUMBERS", 100)  # five rows a block
+    np.testing.assert_array_equal(routes._gram_by_dense_blocks(sp.csr_array(X)), X.T @ X)
+    sigma, _ = routes._triangular(sp.csr_array(X), 20)
+    np.testing.assert_allclose(sigma, full_svd(X)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("form", [np.array, sp.csr_array, sp.csc_array, sp.coo_array, sp.csr_matrix])
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64, np.float32, np.float64])
+def test_every_kind_of_X(form, dtype):
+    dense = (np.random.default_rng(7).random((300, 8)) < 0.5).astype(dtype)
+    s = spectrum(form(dense), 3)
+    np.testing.assert_allclose(s.sigma, full_svd(dense.astype(float))[0][:3], rtol=1e-12)
+
+
+def test_duplicate_entries_add_up_and_the_caller_s_matrix_stays():
+    X = sp.csr_array((np.array([1.0, 2.0, 4.0]), np.array([1, 1, 0]), np.array([0, 2, 3])), shape=(2, 2))
+    np.testing.assert_allclose(spectrum(X).sigma, [4, 3])
+    assert X.nnz == 3
+
+
+def test_signs_are_fixed():
+    X = HOSTILE["n = p"]
+    V = spectrum(X).V
+    assert (V[np.argmax(abs(V), axis=0), np.arange(45)] > 0).all()
+    np.testing.assert_allclose(spectrum(-X).V, V, atol=1e-10)
+    # of entries that rounding orders, the first decides
+    fixed = routes._fix_signs(np.array([[-1.0], [1.0 + 1e-15]]) / np.sqrt(2))
+    assert fixed[0, 0] > 0
+
+
+def test_from_gram():
+    X = HOSTILE["counts"]
+    s, full = spectrum_from_gram(X.T @ X, 4), spectrum(X, 4)
+    np.testing.assert_allclose(s.sigma, full.sigma, rtol=1e-10)
+    np.testing.assert_allclose(s.V, full.V, atol=1e-9)
+    low = HOSTILE["rank 4 of 20"]
+    np.testing.assert_array_equal(spectrum_from_gram(low.T @ low).sigma[4:], 0)
+    np.testing.assert_allclose(spectrum_from_gram([[9.0]]).sigma, [3])
+    assert spectrum_from_gram(HOSTILE["n < p"].T @ HOSTILE["n < p"]).V.shape == (300, 300)
+
+
+ONES = np.ones((4, 3))
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda: spectrum([[np.nan, 1.0]]), ValueError, "X takes finite numbers, got 1 NaN or infinite"),
+    (lambda: spectrum(sp.csr_array([[np.inf, 1.0]])), ValueError, "X takes finite numbers, got 1 NaN or infinite"),
+    (lambda: spectrum(ONES, 0), ValueError, r"k takes an integer from 1 to 3 \(min\(n, p\)\), got 0"),
+    (lambda: spectrum(ONES, 4), ValueError, "k takes an integer from 1 to 3"),
+    (lambda: spectrum(ONES, 1.5), TypeError, "k takes an integer, got 1.5"),
+    (lambda: spectrum(ONES, True), TypeError, "k takes an integer, got True"),
+    (lambda: spectrum(np.ones(3)), ValueError, r"X takes a non-empty 2-dimensional array, got shape \(3,\)"),
+    (lambda: spectrum(np.ones((0, 3))), ValueError, "X takes a non-empty"),
+    (lambda: spectrum(sp.csr_array((3, 0))), ValueError, "X takes a non-empty"),
+    (lambda: spectrum(ONES * 1j), TypeError, "X takes real numbers, got dtype complex128"),
+    (lambda: spectrum([["a"]]), TypeError, "X takes real numbers"),
+    (lambda: spectrum_from_gram(np.ones((2, 3))), ValueError, "gram, square: got 3, takes 2"),
+    (lambda: spectrum_from_gram([[1.0, 2.0], [0.0, 1.0]]), ValueError, "gram takes a symmetric matrix"),
+    (lambda: spectrum_from_gram([[1.0, 2.0], [2.0, 1.0]]), ValueError, "gram takes a positive semidefinite .* -1"),
+    (lambda: spectrum_from_gram(np.eye(2), 3), ValueError, r"k takes an integer from 1 to 2 \(p\)"),
+    (lambda: spectrum_from_gram([[np.nan]]), ValueError, "gram takes finite numbers"),
+    (lambda: Spectrum([1.0, 2.0], np.eye(2)), ValueError, "sigma takes falling numbers"),
+    (lambda: Spectrum([1.0, -2.0], np.eye(2)), ValueError, "sigma takes falling numbers of at least 0"),
+    (lambda: Spectrum([2.0, 1.0], np.ones((2, 2))), ValueError, "V takes orthonormal columns"),
+    (lambda: Spectrum([2.0], np.eye(2)), ValueError, "V, with one column for each singular value: got 2, takes 1"),
+])
+def test_bad_input_names_the_argument(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

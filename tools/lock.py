@@ -1,0 +1,49 @@
+"""Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml: `make lock`.
+
+One version of each package serves Python 3.11 to 3.13, because the notebooks store what these versions print.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+READER_HEADER = """\
+# What a reader needs, in exact versions for Python 3.11 to 3.13. Resolved from pyproject.toml by `make lock`.
+"""
+DEVELOPER_HEADER = """\
+# What a developer adds, in exact versions. Resolved from pyproject.toml by `make lock`.
+-r requirements.txt
+"""
+
+
+def resolve(*options, constraints=()):
+    """Return the lines `name==version ; marker` that satisfy pyproject.toml."""
+    command = [
+        *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version=3.11"),
+        *("--fork-strategy=fewest", "--no-annotate", "--no-header", "--constraint=/dev/stdin", *options),
+    ]
+    done = subprocess.run(
+        [*command, "pyproject.toml"],
+        cwd=ROOT,
+        input="\n".join(constraints),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def write(name, header, lines):
+    (ROOT / name).write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main():
+    reader = resolve()
+    everything = resolve("--group=dev", constraints=reader)
+    write("requirements.txt", READER_HEADER, [*reader, "-e ."])
+    write("requirements-dev.txt", DEVELOPER_HEADER, [line for line in everything if line not in reader])
+
+
+if __name__ == "__main__":
+    main()
