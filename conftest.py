@@ -1,0 +1,81 @@
+"""What plain `pytest --nbval book` adds to nbval: every cell was executed, and every figure is compared.
+
+nbval skips pictures. Here the PNGs that a cell draws are compared with those that it stores, in the same
+execution: their number, their size in pixels, their difference over the whole picture, and in each small tile
+of it, so that one line that moves counts however large the picture is.
+"""
+
+import base64
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+from nbval.plugin import IPyNbCell
+
+TILE = 16  # pixels
+PICTURE_TOLERANCE = 0.5  # RMS of the difference, in levels of 0 to 255
+TILE_TOLERANCE = 4.0
+
+
+def pngs(outputs):
+    """Return the pictures among a cell's outputs, decoded: (height, width, channels), 0 to 255."""
+    encoded = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    return [255 * matplotlib.image.imread(io.BytesIO(base64.b64decode(png)), format="png") for png in encoded]
+
+
+def tile_rms(difference):
+    """Return the RMS of a difference (height, width, channels) in each tile; the last ones may be smaller."""
+    squares = np.square(difference).mean(axis=2)
+
+    def tile_sums(values):
+        rows = np.add.reduceat(values, np.arange(0, values.shape[0], TILE), axis=0)
+        return np.add.reduceat(rows, np.arange(0, values.shape[1], TILE), axis=1)
+
+    return np.sqrt(tile_sums(squares) / tile_sums(np.ones_like(squares)))
+
+
+def picture_difference(stored, drawn):
+    """Say in what way two pictures differ, or return None."""
+    if stored.shape != drawn.shape:
+        size = "{1}×{0} pixels, {2} channels"
+        return f"stored {size.format(*stored.shape)}; drawn {size.format(*drawn.shape)}"
+    difference = drawn - stored
+    whole, tiles = np.sqrt(np.square(difference).mean()), tile_rms(difference)
+    if whole > PICTURE_TOLERANCE or tiles.max() > TILE_TOLERANCE:
+        row, column = np.unravel_index(tiles.argmax(), tiles.shape)
+        return (
+            f"RMS {whole:.2f} over the picture (at most {PICTURE_TOLERANCE}); most in the tile at "
+            f"x = {column * TILE}, y = {row * TILE}: {tiles.max():.2f} (at most {TILE_TOLERANCE})"
+        )
+    return None
+
+
+def figure_differences(stored, drawn):
+    """Yield one line for each way in which the figures of a cell differ."""
+    if len(stored) != len(drawn):
+        yield f"{len(stored)} PNGs are stored, {len(drawn)} are drawn"
+    for number, pair in enumerate(zip(stored, drawn, strict=False), start=1):
+        if problem := picture_difference(*pair):
+            yield f"PNG {number} of this cell: {problem}"
+
+
+compare_text = IPyNbCell.compare_outputs
+
+
+def compare_text_and_figures(cell, test, ref, skip_compare=None):
+    same_text = compare_text(cell, test, ref, skip_compare)
+    problems = list(figure_differences(pngs(ref), pngs(test)))
+    cell.comparison_traceback += problems
+    return same_text and not problems
+
+
+IPyNbCell.compare_outputs = compare_text_and_figures
+
+
+def pytest_collection_modifyitems(items):
+    """Refuse notebooks with a cell that was never executed: nbval would compare nothing there."""
+    cells = [item for item in items if isinstance(item, IPyNbCell)]
+    never = [item.nodeid for item in cells if item.cell.source.strip() and item.cell.execution_count is None]
+    if never:
+        raise pytest.UsageError("never executed: " + ", ".join(never))

@@ -1,0 +1,179 @@
+"""`pytest --nbval` must notice each way in which a notebook can stop showing what it stores."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from conftest import figure_differences, tile_rms
+
+ROOT = Path(__file__).parents[1]
+CURVE = "fig, ax = plt.subplots(figsize=(4, 3), layout='constrained')\nax.plot([0, 1, {}])\nplt.show()"
+
+
+def code(source, *tags):
+    metadata = {"tags": list(tags)} if tags else {}
+    return {"cell_type": "code", "execution_count": None, "metadata": metadata, "outputs": [], "source": source}
+
+
+def notebook(*cells):
+    return {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def run(*command, folder):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def make_notebooks(path):
+    return run(ROOT / "tools" / "notebooks.py", path.name, folder=path.parent)
+
+
+def nbval(folder):
+    """Run what people type, in a folder that holds the project's conftest.py and settings."""
+    return run("-m", "pytest", "--nbval", "book", "-q", folder=folder)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A folder with one executed notebook: a number, a figure, and a slider."""
+    folder = tmp_path_factory.mktemp("original")
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    path = folder / "book" / "page.ipynb"
+    path.parent.mkdir()
+    page = notebook(
+        code("import matplotlib.pyplot as plt\nprint(f'{1 / 3:.6f}')"),
+        code(CURVE.format("4")),
+        code("import ipywidgets\nipywidgets.interact(lambda k: k, k=3);", "nbval-ignore-output", "remove-output"),
+    )
+    path.write_text(json.dumps(page))
+    done = make_notebooks(path)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "copy")
+
+
+def edit(folder, change):
+    path = folder / "book" / "page.ipynb"
+    stored = json.loads(path.read_text())
+    change(stored["cells"])
+    path.write_text(json.dumps(stored))
+
+
+def stored_figure(cells):
+    (output,) = [output for output in cells[1]["outputs"] if "image/png" in output.get("data", {})]
+    return output["data"]
+
+
+def replace_pixels(change):
+    def replace(cells):
+        data = stored_figure(cells)
+        pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
+        buffer = io.BytesIO()
+        matplotlib.image.imsave(buffer, change(pixels.copy()), format="png")
+        data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
+
+    return replace
+
+
+def spot(pixels):
+    pixels[100:104, 200:204, :3] = 0.5
+    return pixels
+
+
+def change_number(cells):
+    cells[0]["outputs"][0]["text"] = ["0.333334\n"]
+
+
+def move_curve(cells):
+    cells[1]["source"] = CURVE.format("4.02")
+
+
+def draw_twice(cells):
+    cells[1]["source"] += "\nplt.plot([2, 1])\nplt.show()"
+
+
+def write_to_stderr(cells):
+    cells[0]["source"] += "\nimport sys\nprint('careful', file=sys.stderr)"
+
+
+def forget_execution(cells):
+    cells[0]["execution_count"] = None
+
+
+def test_an_unchanged_notebook_passes(folder):
+    done = nbval(folder)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (change_number, "0.333333"),
+        (move_curve, "PNG 1 of this cell: RMS"),
+        (draw_twice, "1 PNGs are stored, 2 are drawn"),
+        (lambda cells: stored_figure(cells).pop("image/png"), "0 PNGs are stored, 1 are drawn"),
+        (lambda cells: cells[1].update(outputs=[]), "Unexpected output fields"),
+        (replace_pixels(lambda pixels: pixels[:-1]), "drawn"),
+        (replace_pixels(lambda pixels: pixels[..., [2, 1, 0, 3]]), "RMS"),
+        (replace_pixels(lambda pixels: np.ones_like(pixels)), "RMS"),
+        (replace_pixels(spot), "x = 192, y = 96"),
+        (write_to_stderr, "stderr"),
+        (forget_execution, "never executed"),
+    ],
+    ids=["number", "curve", "extra", "no-png", "no-output", "size", "color", "blank", "spot", "stderr", "unexecuted"],
+)
+def test_a_change_fails(folder, change, message):
+    edit(folder, change)
+    done = nbval(folder)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+def test_noise_below_the_tolerance_passes_and_tiles_are_compared_one_by_one():
+    picture = np.full((50, 70, 4), 200.0)
+    assert not list(figure_differences([picture], [picture + 0.4]))
+    tile = picture.copy()
+    tile[16:32, 64:] += 4.1  # small over the picture, large in a tile that is cut off by the edge
+    assert [*figure_differences([picture], [tile])] == [
+        "PNG 1 of this cell: RMS 0.68 over the picture (at most 0.5); "
+        "most in the tile at x = 64, y = 16: 4.10 (at most 4.0)"
+    ]
+    assert tile_rms(tile - picture).shape == (4, 5)
+
+
+def test_make_notebooks_twice_changes_nothing(folder):
+    path = folder / "book" / "page.ipynb"
+    before = path.read_bytes()
+    assert make_notebooks(path).returncode == 0
+    assert path.read_bytes() == before
+    assert b"widget" not in before.replace(b"ipywidgets", b"")
+
+
+def raise_an_error(cells):
+    cells[0]["source"] = "1 / 0"
+
+
+@pytest.mark.parametrize(("change", "message"), [(raise_an_error, "ZeroDivisionError"), (write_to_stderr, "careful")])
+def test_make_notebooks_leaves_a_failing_notebook_untouched(folder, change, message):
+    edit(folder, change)
+    path = folder / "book" / "page.ipynb"
+    before = path.read_bytes()
+    done = make_notebooks(path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert path.read_bytes() == before

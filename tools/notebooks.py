@@ -1,0 +1,102 @@
+"""Execute notebooks anew and store what they show in one canonical form: `make notebooks`.
+
+    python tools/notebooks.py [--normalize-only] [NOTEBOOK ...]     without names: every notebook of the book
+
+What is stored depends on the code and on nothing else: no time, no machine, no widget state. So a second run
+changes nothing, and a difference that git shows is a difference that a reader would see.
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+BOOK = Path(__file__).parents[1] / "book"
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE_INFO = {"name": "python", "pygments_lexer": "ipython3"}
+
+
+def loads(text):
+    """Return the notebook as it stands. (nbformat.read would repair it, with cell ids drawn at random.)"""
+    return nbformat.v4.reads(text)
+
+
+def dumps(notebook):
+    nbformat.validate(notebook)
+    return nbformat.v4.writes(notebook) + "\n"
+
+
+def merge_streams(outputs):
+    """Join neighboring pieces of one stream: where the kernel cuts them is chance."""
+    merged = []
+    for output in outputs:
+        if merged and output.output_type == "stream" == merged[-1].output_type and output.name == merged[-1].name:
+            merged[-1].text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
+def normalize(notebook):
+    """Bring a notebook, in place, into the form in which it is stored."""
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata |= {"kernelspec": KERNELSPEC, "language_info": LANGUAGE_INFO}
+    count = 0
+    for position, cell in enumerate(notebook.cells):
+        cell.setdefault("id", hashlib.sha256(f"{position} {cell.source}".encode()).hexdigest()[:8])
+        cell.metadata.pop("execution", None)
+        if cell.cell_type != "code":
+            continue
+        executed = bool(cell.source.strip())
+        count += executed
+        cell.execution_count = count if executed else None
+        if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):  # signed, so that no edit goes unseen
+            cell.metadata["alt_digest"] = hashlib.sha256(alt.encode()).hexdigest()[:12]
+        cell.outputs = [] if "remove-output" in cell.metadata.get("tags", []) else merge_streams(cell.outputs)
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+            if output.output_type == "error":  # the frames above it name files of the machine
+                output.traceback = [f"{output.ename}: {output.evalue}"]
+    return notebook
+
+
+def execute(notebook, folder):
+    """Run every cell, in place, in a new kernel. A cell that raises or writes to stderr is an error."""
+    where = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where, record_timing=False)
+    client.execute()
+    for position, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                raise RuntimeError(f"cell {position} writes to stderr:\n{output.text}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--normalize-only", action="store_true", help="keep the stored outputs")
+    parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(BOOK.glob("*.ipynb")))
+    options = parser.parse_args()
+    failed = False
+    for path in options.notebooks:
+        try:
+            notebook = loads(path.read_text(encoding="utf-8"))
+            if not options.normalize_only:
+                execute(notebook, path.resolve().parent)
+            text = dumps(normalize(notebook))
+        except (CellExecutionError, RuntimeError, ValueError, OSError) as error:  # the file stays as it was
+            failed = True
+            print(f"{path}: {error}", file=sys.stderr)
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(path)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
