@@ -1,0 +1,71 @@
+"""Pages that ask no other host for anything, and carry only what they use.
+
+MathJax comes from the installed package sphinx-mathjax-offline: the parts listed here, without its menu and its
+speech engine. Font Awesome comes from the installed theme, as two fonts cut to the few icons that the pages show.
+"""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from fontTools.subset import Options, Subsetter
+from fontTools.ttLib import TTFont
+from sphinx.util.fileutil import copy_asset
+
+MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+TEX_PACKAGES = ["ams", "boldsymbol", "configmacros", "newcommand"]  # not noundefined: an undefined macro is an error
+COMPONENTS = ["input/tex-base", *(f"[tex]/{name}" for name in TEX_PACKAGES), "output/chtml", "a11y/assistive-mml"]
+FILES = [
+    *("startup.js", "core.js", "a11y/assistive-mml.js", "input/tex-base.js"),
+    *(f"input/tex/extensions/{name}.js" for name in TEX_PACKAGES),
+    *("output/chtml.js", "output/chtml/fonts/tex.js"),
+    *(f"output/chtml/fonts/woff-v2/{path.name}" for path in (MATHJAX / "output/chtml/fonts/woff-v2").iterdir()),
+]
+FONTS = {"fa-solid-900.ttf": "icons.woff", "fa-brands-400.ttf": "brands.woff"}  # custom.css names the cut ones
+ICON_RULE = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"([^"]+)"\}')
+
+
+def configure_mathjax(app, config):
+    config.mathjax_path = "mathjax/startup.js"
+    config.mathjax3_config = {"loader": {"load": COMPONENTS}, "tex": {"packages": ["base", *TEX_PACKAGES]}}
+
+
+def icon_characters(css, used):
+    """Return what style sheets show as icons: of Font Awesome's own list the used names, and all of the rest."""
+    listed = "".join(code for names, code in ICON_RULE.findall(css) if used & set(re.findall(r"fa-([\w-]+)", names)))
+    text = listed + ICON_RULE.sub("", css)
+    escaped = {chr(int(code, 16)) for code in re.findall(r"\\([ef][0-9a-f]{3})\b", text)}
+    return escaped | set(re.findall(r"[\ue000-\uf8ff]", text))
+
+
+def cut_font(source, target, characters):
+    font, subsetter = TTFont(source), Subsetter(Options())
+    subsetter.populate(text="".join(characters))
+    subsetter.subset(font)
+    font.flavor = "woff"
+    font.save(target)
+
+
+def finish(app, exception):
+    if exception or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    static = out / "_static"
+    for name in FILES:
+        copy_asset(MATHJAX / name, (static / "mathjax" / name).parent)
+
+    # the theme would replace each icon by a drawing, from a script that holds all of them
+    (static / "scripts" / "fontawesome.js").write_text("// The icons are a font: icons.woff\n", encoding="utf-8")
+
+    def text(pattern):
+        return "".join(path.read_text(encoding="utf-8") for path in sorted(out.rglob(pattern)))
+
+    characters = icon_characters(text("*.css"), used=set(re.findall(r"fa-([\w-]+)", text("*.html") + text("*.js"))))
+    for source, target in FONTS.items():
+        cut_font(static / "vendor" / "fontawesome" / "webfonts" / source, static / target, characters)
+
+
+def setup(app):
+    app.connect("config-inited", configure_mathjax)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,143 @@
+"""What must hold for every notebook of the book, beyond the outputs that `pytest --nbval book` compares."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools.notebooks import dumps, loads, normalize
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "book").rglob("*.ipynb"))
+CHECKS = {"check", "check_differs", "check_at_most"}
+WIDGETS = {"interact", "interactive_output"}
+MACHINE_PATH = re.compile(
+    r"(?<![\w:/.<])/(?:root|home|Users|tmp|private|var|opt|usr|mnt|srv|work)/\w|[A-Z]:\\\w|site-packages|ipykernel_\d"
+)
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def calls(cell):
+    """Return (name of the called function, its positional arguments) for each call in a cell, in no set order."""
+    nodes = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+    return [(getattr(node.func, "id", getattr(node.func, "attr", None)), node.args) for node in nodes]
+
+
+def texts(cell):
+    """Return all that a cell's outputs say in words."""
+    for output in cell.outputs:
+        yield from [output.get("text", ""), output.get("evalue", "")]
+        yield from (value for kind, value in output.get("data", {}).items() if kind.startswith("text/"))
+
+
+def draws_figure(cell):
+    return any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+def test_it_is_in_the_table_of_contents(path):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    listed = {chapter["file"] for part in toc["parts"] for chapter in part["chapters"]}
+    assert path.relative_to(ROOT).with_suffix("").as_posix() in listed
+
+
+def test_it_is_stored_as_make_notebooks_stores_it(path, notebook):
+    assert path.read_text(encoding="utf-8") == dumps(normalize(notebook)), "run: make notebooks"
+
+
+def test_every_cell_was_executed_once_and_in_order(code_cells):
+    counts = [cell.execution_count for cell in code_cells if cell.source.strip()]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_no_time_and_no_widget_state_is_stored(notebook, code_cells):
+    assert "widgets" not in notebook.metadata
+    assert not [cell.id for cell in notebook.cells if "execution" in cell.metadata]
+    kinds = {kind for cell in code_cells for output in cell.outputs for kind in output.get("data", {})}
+    assert not {kind for kind in kinds if "jupyter.widget" in kind}
+
+
+def test_nothing_is_written_to_stderr(code_cells):
+    assert not [cell.id for cell in code_cells for output in cell.outputs if output.get("name") == "stderr"]
+
+
+def test_an_error_is_stored_only_where_it_is_meant(code_cells):
+    errors = [cell for cell in code_cells for output in cell.outputs if output.output_type == "error"]
+    assert not [cell.id for cell in errors if "raises-exception" not in tags(cell)]
+
+
+def test_no_output_names_a_place_on_the_machine(code_cells):
+    assert not [text for cell in code_cells for text in texts(cell) if MACHINE_PATH.search(text)]
+
+
+def test_every_figure_is_a_png(code_cells):
+    """conftest.py compares PNGs, and nothing compares other pictures."""
+    kinds = {kind for cell in code_cells for output in cell.outputs for kind in output.get("data", {})}
+    assert {kind for kind in kinds if kind.startswith("image/")} <= {"image/png"}
+
+
+def test_every_figure_has_an_alt_text_that_says_what_it_shows(code_cells):
+    """A sentence with numbers, each of which the notebook computes or prints, up to and in the cell that draws."""
+    known = ""
+    for cell in code_cells:
+        known += "\n".join([cell.source, *texts(cell)])
+        if not draws_figure(cell):
+            continue
+        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        assert len(alt) >= 40, f"{cell.id}: the alt text is too short: {alt!r}"
+        assert re.fullmatch(r"[A-Z0-9][^\n]* [^\n]*\.", alt), f"{cell.id}: the alt text is not a sentence: {alt!r}"
+        assert not re.search(r"\.(png|svg|jpe?g)\b|\w/\w+/|_build", alt), f"{cell.id}: the alt text is a path: {alt!r}"
+        assert NUMBER.search(alt), f"{cell.id}: the alt text holds no number: {alt!r}"
+        unknown = set(NUMBER.findall(alt)) - set(NUMBER.findall(known))
+        assert not unknown, f"{cell.id}: no cell prints or holds these numbers of the alt text: {sorted(unknown)}"
+
+
+def test_every_check_can_fail(code_cells):
+    checks = [(cell, arguments) for cell in code_cells for name, arguments in calls(cell) if name in CHECKS]
+    assert checks, "a chapter proves something"
+    for cell, (_, *values) in checks:
+        dumped = [ast.dump(value) for value in values[:2]]
+        assert dumped[0] != dumped[-1] or len(dumped) == 1, f"{cell.id} compares {ast.unparse(values[0])} with itself"
+        constants = [value.value for value in values if isinstance(value, ast.Constant)]
+        assert not [value for value in constants if isinstance(value, bool)], f"{cell.id} checks a truth value"
+
+
+def test_only_sliders_escape_the_comparison(code_cells):
+    """A widget cell is preceded by a compared cell that calls the same function."""
+    compared_calls = set()
+    for cell in code_cells:
+        assert "NBVAL_" not in cell.source, cell.id
+        assert not {tag for tag in tags(cell) if tag.startswith("nbval-")} - {"nbval-ignore-output"}, cell.id
+        widgets = [arguments[0].id for name, arguments in calls(cell) if name in WIDGETS]
+        if "nbval-ignore-output" in tags(cell) or widgets:
+            assert widgets, f"{cell.id} is not compared, and moves no slider"
+            assert tags(cell) >= {"nbval-ignore-output", "remove-output"}, cell.id
+            assert set(widgets) <= compared_calls, f"no compared cell before {cell.id} calls {widgets}"
+            assert not CHECKS & {name for name, _ in calls(cell)}, f"{cell.id} checks something where nobody compares"
+        else:
+            assert "remove-output" not in tags(cell), f"{cell.id}: an output that is removed is not compared"
+            compared_calls |= {name for name, _ in calls(cell)}

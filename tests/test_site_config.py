@@ -1,0 +1,219 @@
+"""The site's configuration: what a page says of its origin, that it needs no other host, that its macros exist."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from sphinx.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+import offline  # noqa: E402
+import provenance  # noqa: E402
+
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
+PAGES = sorted(path for ending in ("md", "ipynb") for path in (ROOT / "book").glob(f"*.{ending}"))
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """An empty repository, and a function that runs git in it."""
+
+    def git(*arguments):
+        identity = ["-c", "user.name=reader", "-c", "user.email=reader@example.org"]
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
+
+    git("init", "--quiet")
+    return tmp_path, git
+
+
+# Where a page comes from
+
+
+@pytest.mark.parametrize("environ", [{}, {"GITHUB_REPOSITORY": ""}, {"GITHUB_SERVER_URL": "https://github.com"}])
+def test_an_unknown_repository_gets_no_buttons(environ):
+    assert provenance.repository_url(environ) is None
+
+
+def test_the_repository_is_the_one_that_the_build_runs_in():
+    assert provenance.repository_url({"GITHUB_REPOSITORY": "ada/cos.sim_2"}) == "https://github.com/ada/cos.sim_2"
+    server = {"GITHUB_REPOSITORY": "ada/book", "GITHUB_SERVER_URL": "https://github.example.org"}
+    assert provenance.repository_url(server) == "https://github.example.org/ada/book"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"GITHUB_REPOSITORY": "ada"},
+        {"GITHUB_REPOSITORY": "ada/book/more"},
+        {"GITHUB_REPOSITORY": 'ada/"><script>'},
+        {"GITHUB_REPOSITORY": "ada/book\n"},
+        {"GITHUB_REPOSITORY": "ada/book", "GITHUB_SERVER_URL": "javascript:alert(1)"},
+        {"GITHUB_REPOSITORY": "ada/book", "GITHUB_SERVER_URL": "https://github.com/"},
+    ],
+)
+def test_a_malformed_repository_is_an_error(environ):
+    with pytest.raises(ConfigError, match="it must be"):
+        provenance.repository_url(environ)
+
+
+class Config:
+    def __init__(self):
+        self.html_theme_options = {}
+
+
+def test_buttons_appear_only_where_the_repository_is_known(monkeypatch):
+    monkeypatch.setattr(provenance, "repository_url", lambda: None)
+    provenance.configure_theme(None, config := Config())
+    assert set(config.html_theme_options) == {"extra_footer"}
+    monkeypatch.setattr(provenance, "repository_url", lambda: "https://github.com/ada/book")
+    provenance.configure_theme(None, config := Config())
+    assert config.html_theme_options["repository_url"] == "https://github.com/ada/book"
+    assert config.html_theme_options["launch_buttons"]["binderhub_url"] == "https://mybinder.org"
+    assert config.html_theme_options["launch_buttons"]["notebook_interface"] == "jupyterlab"
+
+
+def test_the_commit_is_unknown_without_a_repository_or_a_commit(tmp_path, repository, monkeypatch):
+    assert provenance.revision(tmp_path) == ("", False)  # a repository without a commit
+    (tmp_path / "unpacked").mkdir()
+    assert provenance.revision(tmp_path / "unpacked") == ("", False)  # inside of somebody else's
+    monkeypatch.setenv("PATH", "")
+    assert provenance.revision(tmp_path) == ("", False)  # no git
+
+
+def test_verified_means_the_same_commit_with_clean_files_at_both_times(repository):
+    root, git = repository
+    (root / ".gitignore").write_text("/_build/\n")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    stamp = root / "_build" / "verified.json"
+    python = ".".join(map(str, sys.version_info[:3]))
+
+    def verified():
+        return provenance.verified_with(provenance.revision(root), stamp)
+
+    first = provenance.revision(root)
+    assert first.clean
+    assert len(first.commit) == 40
+    assert verified() is None  # never tested
+    provenance.write_stamp(stamp, root)
+    assert verified() == python
+    (root / "new").write_text("")
+    assert verified() is None  # changed since the test
+    provenance.write_stamp(stamp, root)
+    assert verified() is None  # tested with changes
+    (root / "new").unlink()
+    assert verified() is None  # tested with changes that are gone now
+    provenance.write_stamp(stamp, root)
+    git("commit", "--quiet", "--allow-empty", "--message", "second")
+    assert verified() is None  # another commit
+    stamp.write_text("{")
+    assert verified() is None
+
+
+@pytest.mark.parametrize(
+    ("revision", "python", "text"),
+    [
+        (("", False), None, "Commit unknown, not verified in this checkout; run <code>make test</code>."),
+        (("a" * 40, False), None, "Commit <code>aaaaaaaaaa</code> with local changes, not verified in this checkout;"),
+        (("a" * 40, True), "3.11.7", "Commit <code>aaaaaaaaaa</code>, verified with Python 3.11.7."),
+    ],
+)
+def test_the_footer_says_what_is_known(revision, python, text):
+    assert text in provenance.footer(provenance.Revision(*revision), python)
+
+
+def test_the_footer_links_to_the_commit_where_the_repository_is_known():
+    footer = provenance.footer(provenance.Revision("a" * 40, True), None, "https://github.com/ada/book")
+    assert f'href="https://github.com/ada/book/commit/{"a" * 40}"' in footer
+
+
+# No other host
+
+
+def test_nothing_that_a_page_loads_comes_from_elsewhere():
+    assert CONFIG["nb_ipywidgets_js"] == {}
+    assert not {"sphinx_thebe", "sphinx.ext.intersphinx"} & set(CONFIG["extensions"])
+    assert not re.search(r"https?://|//[a-z]", json.dumps([CONFIG["html_css_files"], CONFIG["html_js_files"], offline.COMPONENTS]))
+    styles = (ROOT / "book" / "_static" / "custom.css").read_text(encoding="utf-8")
+    assert not re.findall(r"@import|url\(\s*[\"']?(?:https?:)?//", styles)
+
+
+def test_every_part_of_mathjax_that_pages_load_is_installed():
+    assert all((offline.MATHJAX / name).is_file() for name in offline.FILES)
+    loaded = {component.replace("[tex]", "input/tex/extensions") + ".js" for component in offline.COMPONENTS}
+    assert loaded <= set(offline.FILES)
+
+
+def test_the_icon_fonts_keep_used_names_and_what_other_styles_show():
+    own_list = r'.fa-sun:before{content:"\f185"}.fa-x:before,.fa-xmark:before{content:"\f00d"}'
+    rest = r'.a:after{content:"\f107"}' + '.b:after{content:"\uf05a"}'
+    assert offline.icon_characters(own_list + rest, used={"xmark"}) == {"\uf00d", "\uf107", "\uf05a"}
+
+
+# Mathematics
+
+
+def macros_in(path):
+    r"""Return the \commands in the formulas of a page."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    code = r"(?ms)^(`{3,})(?!\{(?:math|prf:|exercise|solution|admonition|dropdown)).*?^\1\s*$|`[^`\n]+`"
+    text = re.sub(code, "", text)
+    return set(re.findall(r"\\([A-Za-z]+)", text))
+
+
+def known_macros():
+    """Return the names that MathJax's installed parts define."""
+    scripts = [offline.MATHJAX / name for name in offline.FILES if name.startswith("input/")]
+    text = "".join(script.read_text(encoding="utf-8") for script in scripts)
+    return set(re.findall(r'["{,]?([A-Za-z]+)"?:', text))
+
+
+def test_an_undefined_macro_would_be_found():
+    assert {"lVert", "lambda"} <= set().union(*map(macros_in, PAGES))
+    assert {"frac", "operatorname", "Omega", "mathbb", "lVert", "begin", "text", "tag"} <= known_macros()
+    assert not {"dMatt", "undefined", "cosine", "nrom"} & known_macros()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_macro_is_defined(path):
+    assert macros_in(path) <= known_macros()
+
+
+# The environment
+
+
+def test_each_direct_dependency_is_locked_and_nothing_heavy_is():
+    lock = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    locked = {line.split("==")[0] for line in lock if "==" in line}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert {re.match(r"[\w-]+", name)[0] for name in declared} <= locked
+    assert not {"scikit-learn", "jax", "jaxlib", "torch"} & locked
+    assert lock[-1] == "-e ."
+    assert not [line for line in lock if re.search(r"https?:|file:|--|@ ", line)]
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("check-jsonschema", ["--builtin-schema", "vendor.github-workflows", *WORKFLOWS]),
+        ("check-jsonschema", ["--builtin-schema", "vendor.citation-file-format", ROOT / "CITATION.cff"]),
+        ("zizmor", ["--offline", "--quiet", *WORKFLOWS]),
+    ],
+    ids=["workflows", "citation", "security"],
+)
+def test_the_workflows_and_the_citation_are_valid(tool, arguments):
+    done = subprocess.run([Path(sys.executable).with_name(tool), *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
