@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from jupyter_client.manager import start_new_kernel
 
 BOOK = Path(__file__).parents[1] / "book"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -68,13 +67,35 @@ def normalize(notebook):
 
 def execute(notebook, folder):
     """Run every cell, in place, in a new kernel. A cell that raises or writes to stderr is an error."""
-    where = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where, record_timing=False)
-    client.execute()
-    for position, cell in enumerate(notebook.cells):
-        for output in cell.get("outputs", []):
-            if output.get("name") == "stderr":
-                raise RuntimeError(f"cell {position} writes to stderr:\n{output.text}")
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(folder))
+    try:
+        for position, cell in enumerate(notebook.cells):
+            if cell.cell_type == "code" and cell.source.strip():
+                cell.outputs = run(cell.source, client)
+                refuse_errors(position, cell)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def run(source, client, timeout=600):
+    """Return what a cell shows."""
+    outputs = []
+
+    def keep(message):
+        if message["msg_type"] in ("stream", "display_data", "execute_result", "error"):
+            outputs.append(nbformat.v4.output_from_msg(message))
+
+    client.execute_interactive(source, output_hook=keep, allow_stdin=False, timeout=timeout)
+    return outputs
+
+
+def refuse_errors(position, cell):
+    for output in cell.outputs:
+        if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", []):
+            raise RuntimeError(f"cell {position} raises:\n" + "\n".join(output.traceback))
+        if output.get("name") == "stderr":
+            raise RuntimeError(f"cell {position} writes to stderr:\n{output.text}")
 
 
 def main():
@@ -89,7 +110,7 @@ def main():
             if not options.normalize_only:
                 execute(notebook, path.resolve().parent)
             text = dumps(normalize(notebook))
-        except (CellExecutionError, RuntimeError, ValueError, OSError) as error:  # the file stays as it was
+        except (RuntimeError, TimeoutError, ValueError, OSError) as error:  # the file stays as it was
             failed = True
             print(f"{path}: {error}", file=sys.stderr)
         else:
