@@ -56,11 +56,11 @@ def plot_cosine_matrix(ax: Axes, cosine, item_cluster=None, *, limits: tuple[flo
 
 
 def plot_cosine_panels(cosines: Mapping[str, np.ndarray], item_cluster=None, *,
-                       limits: tuple[float, float] = (-1.0, 1.0), columns: int = 3) -> Figure:
+                       limits: tuple[float, float] = (-1.0, 1.0), columns: int = 2) -> Figure:
     """One heat map for each entry of `cosines` (title → matrix), all with the same colors and one color bar."""
     columns = min(columns, len(cosines))
     rows = -(-len(cosines) // columns)
-    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(3.1 * columns + 0.7, 3.3 * rows))
+    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(2.95 * columns + 0.7, 3.1 * rows))
     for ax in axes.flat[len(cosines):]:
         ax.set_axis_off()
     for ax, (title, cosine) in zip(axes.flat, cosines.items()):

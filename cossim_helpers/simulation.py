@@ -135,7 +135,6 @@ def simulate_interactions(
     preference, k_u, items = (np.concatenate(parts) for parts in zip(*blocks))
     indptr = np.concatenate([[0], np.cumsum(k_u[:n_users])])
     X = sp.csr_array((np.ones(indptr[-1]), items[: indptr[-1]], indptr), shape=(n_users, n_items))
-    X.sort_indices()
     return Interactions(X, item_cluster, item_popularity, preference[:n_users])
 
 
@@ -161,20 +160,24 @@ def _bounded_power_law(u, beta, low):
 
 
 def _draw_without_replacement(rng, weights, k_u):
-    """Column indices of the k_u[r] draws without replacement from each row r, all rows one after another.
+    """Column indices of the k_u[r] draws without replacement from each row r, rising, all rows one after another.
 
     Item i rings after an exponential time with rate w_i; the first k to ring are k draws without replacement
     with probabilities proportional to w.
     """
-    possible = np.count_nonzero(weights, axis=1)
+    with np.errstate(divide="ignore", over="ignore"):  # weight 0, or too small for its time to be a number: never rings
+        ring_time = rng.standard_exponential(weights.shape) / weights
+    possible = np.count_nonzero(np.isfinite(ring_time), axis=1)
     if (k_u > possible).any():
         row = int(np.argmax(k_u > possible))
         raise ValueError(f"max_activity: a user draws {k_u[row]} items, but only {possible[row]} have a "
                          "positive probability for them; take a smaller max_activity")
-    with np.errstate(divide="ignore", over="ignore"):  # weight 0: never rings
-        ring_time = rng.standard_exponential(weights.shape) / weights
-    order = np.argsort(ring_time, axis=1)
-    return order[np.arange(weights.shape[1]) < k_u[:, None]].astype(np.int32)
+    last = np.take_along_axis(np.sort(ring_time, axis=1), k_u[:, None] - 1, axis=1)  # (users, 1)
+    drawn = ring_time <= last
+    for row in np.flatnonzero(drawn.sum(axis=1) > k_u):  # two rang at the same instant: either will do
+        drawn[row] = False
+        drawn[row, np.argsort(ring_time[row])[: k_u[row]]] = True
+    return np.nonzero(drawn)[1].astype(np.int32)
 
 
 def _cluster_probabilities(value, n_clusters):

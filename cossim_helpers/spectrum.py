@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
-from scipy.sparse.linalg import ArpackNoConvergence, svds
+from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 
 from ._validation import real_array, real_matrix, require_same, whole_number
 
@@ -77,7 +77,8 @@ def spectrum(X, k: int | None = None) -> Spectrum:
                    blocks of rows, in float32 where the counts  drown in the rounding of σ_1²
                    stay exact; then its top k eigenpairs
     sparse Gram    the same from a sparse product               the same
-    Lanczos        ARPACK on v ↦ Xᵀ(X v); m > 2,000, k < m/10   the same; copies of a repeated σ may be missed
+    Lanczos        ARPACK on v ↦ Xᵀ(X v); m > 2,000, k < m/10   the same; copies of a repeated σ
+                                                                are looked for in what is left over
     triangular     R of X = Q R, block by block, then the SVD   about u σ_1: what a full SVD gives
                    of R (of X itself if n < p)
     ============== ============================================ ==============================================
@@ -97,11 +98,12 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     """
     X = real_matrix("X", X)
     k = min(X.shape) if k is None else whole_number("k", k, low=1, high=min(X.shape), why=" (min(n, p))")
+    X, exponent = _near_one(X)
     route = _ROUTES[_cheapest_route(X, k)]
     sigma, V = route(X, k)
     if route is not _triangular and not sigma[-1] ** 2 > _GRAM_IS_ENOUGH * sigma[0] ** 2:
         sigma, V = _triangular(X, k)
-    return Spectrum(sigma, _fix_signs(V))
+    return Spectrum(np.ldexp(sigma, exponent), _fix_signs(V))
 
 
 def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
@@ -156,12 +158,31 @@ def _sparse_gram(X, k):
 
 
 def _lanczos(X, k):
-    start = np.ones(min(X.shape))  # ARPACK's own start is random
+    """ARPACK, and again on what it left over until nothing larger is there: it may miss copies of a repeated σ."""
     try:
-        _, sigma, Vt = svds(X, k=k, v0=start, solver="arpack", return_singular_vectors="vh")
-    except ArpackNoConvergence:
+        sigma, V = _arpack(X, k)
+        while sigma[-1] ** 2 > _GRAM_IS_ENOUGH * sigma[0] ** 2:
+            left_over, v = _arpack(_deflated(X, V), 1)
+            if left_over[0] <= (1 + 1e-10) * sigma[-1]:
+                break
+            sigma, V = np.append(sigma, left_over), np.column_stack([V, v])
+            order = np.argsort(-sigma, kind="stable")[:k]
+            sigma, V = sigma[order], V[:, order]
+    except ArpackError:  # no convergence, or nothing is left over
         return _triangular(X, k)
+    return sigma, V
+
+
+def _arpack(X, k):
+    start = np.random.default_rng(0).standard_normal(min(X.shape))  # ARPACK's own start is another at each call
+    _, sigma, Vt = svds(X, k=k, v0=start, solver="arpack", return_singular_vectors="vh")
     return sigma[::-1], Vt[::-1].T
+
+
+def _deflated(X, V):
+    """X (I − V Vᵀ)."""
+    return LinearOperator(X.shape, dtype=X.dtype, matvec=lambda x: X @ (x - V @ (V.T @ x)),
+                          rmatvec=lambda y: (z := X.T @ y) - V @ (V.T @ z))
 
 
 def _triangular(X, k):
@@ -213,6 +234,16 @@ def _gram_by_dense_blocks(X):
     for rows in _row_blocks(sp.csr_array(X) if sp.issparse(X) else X):
         upper = syrk(1.0, _dense(rows.astype(dtype)).T, beta=1.0, c=upper, overwrite_c=True)  # += rowsᵀ rows
     return (upper + np.triu(upper, 1).T).astype(np.float64)
+
+
+def _near_one(X):
+    """X / 2^e and e: 0 unless squares of entries would overflow or lose digits. A power of two rounds nothing."""
+    values = X.data if sp.issparse(X) else X
+    exponent = int(np.frexp(abs(values).max(initial=0.0))[1])
+    if abs(exponent) < 400:
+        return X, 0
+    scaled = np.ldexp(values, -exponent)
+    return (sp.csr_array((scaled, X.indices, X.indptr), shape=X.shape) if sp.issparse(X) else scaled), exponent
 
 
 def _sums_fit_float32(X):

@@ -127,6 +127,21 @@ def test_bad_input_names_the_argument(arguments, error, message):
         simulate_interactions(**({"n_users": 30, "n_items": 20, "n_clusters": 3} | arguments))
 
 
+def test_exact_ties_are_broken_and_tiny_weights_are_not_taken_for_zero():
+    from cossim_helpers.simulation import _draw_without_replacement
+
+    class AllAtOnce:
+        def standard_exponential(self, shape):
+            return np.ones(shape)
+
+    drawn = _draw_without_replacement(AllAtOnce(), np.ones((2, 5)), np.array([2, 4]))
+    assert len(set(drawn[:2])) == 2
+    assert len(set(drawn[2:])) == 4
+    weights = np.array([[1.0, 0.0, 0.0, 0.0, 1e-310]])  # its ringing time is infinite, like that of an impossible item
+    with pytest.raises(ValueError, match="only 1 have a positive probability"):
+        _draw_without_replacement(AllAtOnce(), weights, np.array([2]))
+
+
 def test_more_items_than_a_user_can_like():
     from cossim_helpers.simulation import _draw_without_replacement
 

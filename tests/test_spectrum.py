@@ -115,6 +115,24 @@ def test_lanczos_at_the_size_that_it_is_for():
     np.testing.assert_allclose(by_lanczos.V @ by_lanczos.V.T, by_gram.V @ by_gram.V.T, atol=1e-9)
 
 
+def test_lanczos_finds_copies_of_a_repeated_value():
+    block = sp.random_array((600, 550), density=0.01, rng=np.random.default_rng(0), format="csr")
+    block.data[:] = 1
+    X = sp.block_diag([block] * 4, format="csr")
+    assert routes._cheapest_route(X, 6) == "lanczos"
+    expected = np.repeat(full_svd(block.toarray())[0][:2], 4)[:6]
+    np.testing.assert_allclose(spectrum(X, 6).sigma, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", [np.array, sp.csr_array])
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e155, 1e300])
+def test_scales_whose_squares_overflow_or_vanish(form, scale):
+    X = np.random.default_rng(4).standard_normal((40, 12))
+    s, unscaled = spectrum(form(scale * X), 5), spectrum(X, 5)
+    np.testing.assert_allclose(s.sigma, scale * unscaled.sigma, rtol=1e-12)
+    np.testing.assert_allclose(s.V, unscaled.V, atol=1e-10)
+
+
 def test_blocks_of_rows_add_up(monkeypatch):
     X = HOSTILE["counts"]
     monkeypatch.setattr(routes, "_BLOCK_NUMBERS", 100)  # five rows a block
