@@ -9,7 +9,7 @@ reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test notebooks lint lock clean
+.PHONY: help book serve test notebooks bench lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ test: $(developer) ## unit tests, and every stored output of every notebook comp
 
 notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
 	$(bin)/python tools/notebooks.py $(NB)
+
+bench: $(developer) ## time the spectrum and the simulation against their competitors
+	$(bin)/python benchmarks/spectrum.py
+	$(bin)/python benchmarks/simulation.py
 
 lint: $(developer) ## check the style of the code
 	$(bin)/ruff check .
