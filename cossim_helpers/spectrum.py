@@ -266,6 +266,8 @@ def _top_eigenpairs(gram, k):
     """Top k eigenvalues, falling, and their eigenvectors as columns."""
     p = len(gram)
     eigenvalues, vectors = scipy.linalg.eigh(gram, subset_by_index=[p - k, p - 1], check_finite=False)
+    beyond_rounding = eigenvalues > 4 * max(p, 8) * _EPS * abs(eigenvalues).max()
+    vectors[np.ix_(~gram.any(axis=1), beyond_rounding)] = 0.0  # an empty item has no direction, not one of rounding
     return eigenvalues[::-1], vectors[:, ::-1]
 
 

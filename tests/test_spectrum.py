@@ -176,6 +176,14 @@ def test_from_gram():
     assert spectrum_from_gram(HOSTILE["n < p"].T @ HOSTILE["n < p"]).V.shape == (300, 300)
 
 
+def test_an_empty_item_has_no_direction():
+    X = np.insert(np.random.default_rng(2).standard_normal((60, 9)), 4, 0.0, axis=1)
+    for s in (spectrum(X, 9), spectrum_from_gram(X.T @ X, 9), spectrum(sp.csr_array(X), 9)):
+        np.testing.assert_array_equal(s.V[4], 0.0)
+    whole = spectrum_from_gram(X.T @ X)  # its own direction has σ = 0
+    np.testing.assert_allclose(abs(whole.V[4]), np.eye(10)[9], atol=1e-12)
+
+
 ONES = np.ones((4, 3))
 
 
