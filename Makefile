@@ -9,7 +9,7 @@ reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test notebooks bench lint lock clean
+.PHONY: help book serve test notebooks bench study lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=b
 bench: $(developer) ## time the spectrum and the simulation against their competitors
 	$(bin)/python benchmarks/spectrum.py
 	$(bin)/python benchmarks/simulation.py
+
+study: $(reader) ## compute the tables of long studies anew (about 10 minutes)
+	$(bin)/python benchmarks/remedies.py
 
 lint: $(developer) ## check the style of the code
 	$(bin)/ruff check .

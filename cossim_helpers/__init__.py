@@ -1,6 +1,7 @@
 """Small helpers behind the book: one module a stage, from the data to the figures.
 
-simulation → spectrum → closed_forms → gauge → similarity → metrics → plots; objectives and checks stand beside.
+simulation → spectrum → closed_forms → gauge → similarity → metrics → plots.
+Objectives, remedies and checks stand beside.
 """
 
 from .checks import check, check_at_most, check_differs
@@ -14,14 +15,33 @@ from .objectives import (
     product_penalty_objective,
 )
 from .plots import block_average, plot_cosine_matrix, plot_cosine_panels, plot_spectrum
+from .remedies import (
+    CosineModel,
+    activity_normalized,
+    fractionally_whitened_cosine,
+    inverse_propensity_scaled,
+    item_gram,
+    layer_norm,
+    popularity_correlation,
+    propensities,
+    score_column_cosine,
+    score_row_cosine,
+    shifted_pmi,
+    spectral_cosine,
+    standardized_gram,
+    train_cosine,
+    whitened_cosine,
+)
 from .similarity import cosine_similarity, item_item_cosine, user_item_cosine, user_user_cosine
 from .simulation import Interactions, simulate_interactions
 from .spectrum import Spectrum, spectrum, spectrum_from_gram
 
 __all__ = [
+    "CosineModel",
     "Factors",
     "Interactions",
     "Spectrum",
+    "activity_normalized",
     "all_tied",
     "block_average",
     "check",
@@ -31,25 +51,38 @@ __all__ = [
     "cosine_similarity",
     "factor_penalty_gradient",
     "factor_penalty_objective",
+    "fractionally_whitened_cosine",
+    "inverse_propensity_scaled",
+    "item_gram",
     "item_item_cosine",
+    "layer_norm",
     "mean_cosine",
     "neighbor_weights",
     "overlap_at_k",
     "plot_cosine_matrix",
     "plot_cosine_panels",
     "plot_spectrum",
+    "popularity_correlation",
     "precision_at_k",
     "product_penalty_gradient",
     "product_penalty_objective",
+    "propensities",
     "reparameterize",
     "rescale",
     "rotate",
+    "score_column_cosine",
+    "score_row_cosine",
+    "shifted_pmi",
     "shrinkage",
     "simulate_interactions",
     "solve_factor_penalty",
     "solve_product_penalty",
+    "spectral_cosine",
     "spectrum",
     "spectrum_from_gram",
+    "standardized_gram",
+    "train_cosine",
     "user_item_cosine",
     "user_user_cosine",
+    "whitened_cosine",
 ]

@@ -31,6 +31,13 @@ class Factors:
         require_same("B, with the shape of A", self.B.shape, self.A.shape)
 
 
+def require_factors(factors) -> Factors:
+    """Return the argument `factors`, or raise TypeError if it is something else."""
+    if not isinstance(factors, Factors):
+        raise TypeError(f"factors takes Factors, got {type(factors).__name__}")
+    return factors
+
+
 def shrinkage(sigma, lam: float) -> np.ndarray:
     """d_i = 1 / (1 + λ/σ_i²) = σ_i² / (σ_i² + λ), and 0 where σ_i = 0 (also at λ = 0).
 

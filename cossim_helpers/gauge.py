@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._validation import real_array, require_same
-from .closed_forms import Factors
+from .closed_forms import Factors, require_factors
 
 
 def rescale(factors: Factors, d) -> Factors:
@@ -87,9 +87,7 @@ def reparameterize(factors: Factors, G) -> Factors:
 
 
 def _rank(factors):
-    if not isinstance(factors, Factors):
-        raise TypeError(f"factors takes Factors, got {type(factors).__name__}")
-    return factors.A.shape[1]
+    return require_factors(factors).A.shape[1]
 
 
 def _square(name, value, k):

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ._validation import penalty, real_matrix, require_same
-from .closed_forms import Factors
+from .closed_forms import Factors, require_factors
 
 _BLOCK = 1_000  # rows of the residual that are held at once
 
@@ -88,8 +88,6 @@ def _squared_error_gradient(X, A, B):
 
 
 def _arguments(X, factors, lam):
-    if not isinstance(factors, Factors):
-        raise TypeError(f"factors takes Factors, got {type(factors).__name__}")
     X = real_matrix("X", X)
-    require_same("X, with as many columns as A has rows", X.shape[1], factors.A.shape[0])
+    require_same("X, with as many columns as A has rows", X.shape[1], require_factors(factors).A.shape[0])
     return X, factors.A, factors.B, penalty(lam)

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ._validation import real_matrix, require_same
-from .closed_forms import Factors
+from .closed_forms import Factors, require_factors
 
 
 def cosine_similarity(P, Q=None) -> np.ndarray:
@@ -52,7 +52,7 @@ def item_item_cosine(factors: Factors) -> np.ndarray:
 
     Returns an ndarray of shape (p, p). After `rescale` by D it is Ω B D⁻² Bᵀ Ω with Ω that of B D⁻¹ (paper, §2.1).
     """
-    return cosine_similarity(_factors(factors).B)
+    return cosine_similarity(require_factors(factors).B)
 
 
 def user_user_cosine(X, factors: Factors) -> np.ndarray:
@@ -61,7 +61,7 @@ def user_user_cosine(X, factors: Factors) -> np.ndarray:
     Returns an ndarray of shape (n, n): pass X[rows] for the users that you need. Raises ValueError where X has
     another number of columns than A has rows (paper, §2.1).
     """
-    return cosine_similarity(_user_embeddings(X, factors))
+    return cosine_similarity(user_embeddings(X, factors))
 
 
 def user_item_cosine(X, factors: Factors) -> np.ndarray:
@@ -70,19 +70,14 @@ def user_item_cosine(X, factors: Factors) -> np.ndarray:
     Returns an ndarray of shape (n, p): pass X[rows] for the users that you need. Raises ValueError where X has
     another number of columns than A has rows (paper, §2.1).
     """
-    return cosine_similarity(_user_embeddings(X, factors), factors.B)
+    return cosine_similarity(user_embeddings(X, factors), factors.B)
 
 
-def _user_embeddings(X, factors):
+def user_embeddings(X, factors: Factors) -> np.ndarray:
+    """X A, shape (n, k): one embedding a user. Raises ValueError where X has another width than A has rows."""
     X = real_matrix("X", X)
-    require_same("X, with as many columns as A has rows", X.shape[1], _factors(factors).A.shape[0])
+    require_same("X, with as many columns as A has rows", X.shape[1], require_factors(factors).A.shape[0])
     return X @ factors.A
-
-
-def _factors(factors):
-    if not isinstance(factors, Factors):
-        raise TypeError(f"factors takes Factors, got {type(factors).__name__}")
-    return factors
 
 
 def _unit_rows(M):

@@ -1,0 +1,216 @@
+"""The functions of cossim_helpers/remedies.py against their definitions, and what they refuse."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from oracles import cosine_by_loops, random_orthogonal
+
+from cossim_helpers import Factors, cosine_similarity, reparameterize, simulate_interactions
+from cossim_helpers.remedies import (
+    activity_normalized,
+    fractionally_whitened_cosine,
+    inverse_propensity_scaled,
+    item_gram,
+    layer_norm,
+    popularity_correlation,
+    propensities,
+    score_column_cosine,
+    score_row_cosine,
+    shifted_pmi,
+    spectral_cosine,
+    standardized_gram,
+    train_cosine,
+    whitened_cosine,
+)
+
+SEEDS = range(4)
+
+
+def instance(seed, n=30, p=9, k=4):
+    rng = np.random.default_rng(seed)
+    X = (rng.random((n, p)) < 0.4).astype(float)
+    X[0], X[1] = 1.0, 0.0
+    X[X.sum(axis=1) == 0, 0] = 1.0  # no empty row, no constant column
+    return rng, X, Factors(*rng.standard_normal((2, p, k)))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_score_cosines_are_those_of_the_scores(seed, sparse):
+    _, X, factors = instance(seed)
+    Y = X @ factors.A @ factors.B.T
+    given = sp.csr_array(X) if sparse else X
+    np.testing.assert_allclose(score_column_cosine(given, factors), cosine_by_loops(Y.T, Y.T), atol=1e-10)
+    np.testing.assert_allclose(score_row_cosine(given, factors), cosine_by_loops(Y, Y), atol=1e-10)
+
+
+def test_score_cosines_where_the_scores_lack_rank():
+    _, X, factors = instance(5)
+    low = Factors(factors.A @ np.diag([1, 1, 0, 0]), factors.B)
+    Y = X @ low.A @ low.B.T
+    np.testing.assert_allclose(score_column_cosine(X, low), cosine_by_loops(Y.T, Y.T), atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whitened_cosine_is_the_normalized_projector(seed):
+    _, _, factors = instance(seed)
+    B = factors.B
+    kernel = B @ np.linalg.inv(B.T @ B) @ B.T
+    length = np.sqrt(np.diag(kernel))
+    np.testing.assert_allclose(whitened_cosine(factors), kernel / np.outer(length, length), atol=1e-10)
+    padded = Factors(np.hstack([factors.A, factors.A]), np.hstack([B, np.zeros_like(B)]))  # no full column rank
+    np.testing.assert_allclose(whitened_cosine(padded), whitened_cosine(factors), atol=1e-10)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fractional_and_spectral_kernels(seed, alpha):
+    _, _, factors = instance(seed)
+    B, W = factors.B, factors.A @ factors.B.T
+
+    def normalized_power(K, exponent, rank):
+        value, vectors = np.linalg.eigh(K)
+        top = vectors[:, -rank:]
+        return cosine_similarity(top * value[-rank:] ** (exponent / 2))
+
+    np.testing.assert_allclose(fractionally_whitened_cosine(factors, alpha), normalized_power(B @ B.T, 1 - alpha, 4),
+                               atol=1e-8)
+    np.testing.assert_allclose(spectral_cosine(factors, alpha), normalized_power(W.T @ W, 1 - alpha, 4), atol=1e-8)
+    np.testing.assert_allclose(fractionally_whitened_cosine(factors, 0.0), cosine_similarity(B), atol=1e-10)
+
+
+def test_spectral_cosine_leaves_zero_directions_out():
+    _, _, factors = instance(1)
+    low = Factors(factors.A @ np.diag([1, 1, 1, 0]), factors.B)
+    W = low.A @ low.B.T
+    right = np.linalg.svd(W)[2][:3].T
+    np.testing.assert_allclose(spectral_cosine(low, 1.0), cosine_similarity(right), atol=1e-8)
+
+
+def test_layer_norm_by_loops():
+    rng = np.random.default_rng(0)
+    E, gain, bias = rng.standard_normal((5, 6)), rng.standard_normal(6), rng.standard_normal(6)
+    by_loops = [[g * (x - np.mean(e)) / np.std(e) + h for x, g, h in zip(e, gain, bias)] for e in E]
+    np.testing.assert_allclose(layer_norm(E, gain, bias), by_loops, atol=1e-12)
+    np.testing.assert_allclose(layer_norm(E).mean(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(layer_norm(E).var(axis=1), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_standardized_gram_is_n_times_the_correlation(seed, sparse):
+    _, X, _ = instance(seed)
+    given = sp.csr_array(X) if sparse else X
+    np.testing.assert_allclose(standardized_gram(given), len(X) * np.corrcoef(X.T), atol=1e-10)
+    np.testing.assert_allclose(item_gram(given), X.T @ X, atol=1e-10)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_scalings_of_rows_and_columns(sparse):
+    _, X, _ = instance(2)
+    given = sp.csr_array(X) if sparse else X
+
+    def dense(M):
+        assert sp.issparse(M) == sparse
+        return M.toarray() if sparse else M
+
+    np.testing.assert_allclose(dense(activity_normalized(given, 0.7)), X / X.sum(axis=1, keepdims=True) ** 0.7)
+    np.testing.assert_allclose(dense(activity_normalized(given, 0.0)), X)
+    pi = propensities(X.sum(axis=0), 0.8, 0.5)
+    np.testing.assert_allclose(dense(inverse_propensity_scaled(given, pi)), X / pi)
+
+
+def test_propensities_are_clipped_at_the_floor_only():
+    np.testing.assert_allclose(propensities([8.0, 4.0, 1.0], 1.0), [1, 0.5, 0.125])
+    np.testing.assert_allclose(propensities([8.0, 4.0, 1.0], 1.0, 0.25), [1, 0.5, 0.25])
+    np.testing.assert_allclose(propensities([8.0, 4.0, 1.0], 0.0), 1)
+    np.testing.assert_allclose(propensities([8.0, 4.0, 1.0], 2.0, 1.0), 1)
+
+
+def test_empty_rows_stay_empty():
+    assert not activity_normalized(np.array([[0.0, 0.0], [1.0, 1.0]]))[0].any()
+
+
+def test_shifted_pmi_one_entry_at_a_time():
+    counts = np.array([[3.0, 0.0, 2.0], [1.0, 5.0, 4.0]])
+    M = shifted_pmi(counts, exponent=0.6, negatives=2.0)
+    total = sum(counts.sum(axis=0)[c] ** 0.6 for c in range(3))
+    for w, c in np.ndindex(2, 3):
+        ratio = counts[w, c] / (2 * counts[w].sum() * counts[:, c].sum() ** 0.6 / total)
+        assert M[w, c] == pytest.approx(max(np.log(ratio), 0) if ratio > 0 else 0)
+
+
+def test_popularity_correlation():
+    popularity = np.array([5.0, 4.0, 2.0, 1.0])
+    cosine = np.outer(popularity, popularity) / 25
+    assert popularity_correlation(cosine, popularity) == pytest.approx(1)
+    assert popularity_correlation(-cosine, popularity) == pytest.approx(-1)
+    assert popularity_correlation(np.eye(4), popularity) == 0
+
+
+def small():
+    return simulate_interactions(60, 12, 3, max_activity=6, rng=1).X
+
+
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_training_lowers_the_loss_that_it_reports(loss):
+    X = small().toarray()
+    start = Factors(*np.random.default_rng(0).standard_normal((2, 12, 3)))
+    model = train_cosine(small(), 3, loss=loss, steps=80, start=start)
+    scores = model.scale * cosine_similarity(X @ model.factors.A, model.factors.B)
+    log_softmax = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    by_hand = np.mean((X - scores) ** 2) if loss == "squared" else -np.sum(X * log_softmax) / X.sum()
+    assert model.loss == pytest.approx(by_hand, rel=1e-9)
+    assert model.loss < train_cosine(small(), 3, loss=loss, steps=1, start=start).loss - 0.01
+
+
+def test_training_is_deterministic_and_leaves_jax_as_it_was():
+    import jax
+
+    before = jax.config.jax_enable_x64
+    one, two = train_cosine(small(), 2, steps=5, rng=3), train_cosine(small(), 2, steps=5, rng=3)
+    np.testing.assert_array_equal(one.factors.B, two.factors.B)
+    assert one.factors.B.dtype == np.float64
+    assert jax.config.jax_enable_x64 == before
+
+
+@pytest.mark.parametrize("cosine", [whitened_cosine, lambda f: spectral_cosine(f, 0.4),
+                                    lambda f: score_column_cosine(instance(0)[1], f)])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_invariant_under_badly_scaled_maps(cosine, seed):
+    rng, _, factors = instance(seed)
+    G = random_orthogonal(4, rng) @ np.diag([1e-3, 1, 10, 1e3]) @ random_orthogonal(4, rng)
+    np.testing.assert_allclose(cosine(reparameterize(factors, G)), cosine(factors), atol=1e-7)
+
+
+GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda: score_column_cosine(np.ones((2, 4)), GOOD), ValueError, "X, with as many columns"),
+    (lambda: score_row_cosine([[np.nan, 0, 0]], GOOD), ValueError, "X takes finite"),
+    (lambda: whitened_cosine(np.eye(3)), TypeError, "factors takes Factors"),
+    (lambda: spectral_cosine(GOOD, 1.1), ValueError, "alpha takes a number from 0 to 1, got 1.1"),
+    (lambda: fractionally_whitened_cosine(GOOD, -0.1), ValueError, "alpha"),
+    (lambda: fractionally_whitened_cosine(GOOD, "1"), TypeError, "alpha"),
+    (lambda: layer_norm([[2.0, 2.0], [1.0, 0.0]]), ValueError, "got 1 constant row"),
+    (lambda: layer_norm([[1.0, 0.0]], gain=[1.0]), ValueError, "gain, one entry"),
+    (lambda: standardized_gram([[1.0, 0.0], [1.0, 1.0]]), ValueError, "got 1 constant column"),
+    (lambda: activity_normalized([[-1.0]]), ValueError, "X takes numbers of at least 0"),
+    (lambda: propensities([0.0, 1.0], 1.0), ValueError, "counts takes positive"),
+    (lambda: propensities([1.0], -1.0), ValueError, "exponent"),
+    (lambda: propensities([1.0], 1.0, 1.5), ValueError, "floor takes a number from 0 to 1"),
+    (lambda: inverse_propensity_scaled(np.eye(2), [1.0]), ValueError, "propensity, one for each column"),
+    (lambda: inverse_propensity_scaled(np.eye(2), [1.0, 0.0]), ValueError, "propensity takes positive"),
+    (lambda: shifted_pmi([[1.0, 0.0], [1.0, 0.0]]), ValueError, "no empty column"),
+    (lambda: shifted_pmi(np.eye(2), positive=False), ValueError, "2 zero"),
+    (lambda: shifted_pmi(np.ones((2, 2)), negatives=0), ValueError, "negatives"),
+    (lambda: popularity_correlation(np.eye(3), [1.0, 2.0]), ValueError, "popularity and cosine"),
+    (lambda: train_cosine(np.eye(3), 4), ValueError, "k takes an integer"),
+    (lambda: train_cosine(np.eye(3), 2, loss="hinge"), ValueError, "loss takes one of"),
+    (lambda: train_cosine(np.diag([1.0, 0.0]), 1), ValueError, "no empty row"),
+    (lambda: train_cosine(np.eye(3), 1, start=GOOD), ValueError, "start"),
+])
+def test_bad_input_is_refused_by_name(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
