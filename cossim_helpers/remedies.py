@@ -339,7 +339,8 @@ class CosineModel:
     Attributes
     ----------
     factors : Factors
-        A and B, shape (p, k). Their row lengths mean nothing: the loss does not see them.
+        A and B, shape (p, k). The row lengths of B and the size of A as a whole mean nothing: the loss does not see
+        them.
     scale : float
         s > 0.
     loss : float

@@ -198,7 +198,7 @@ def test_each_direct_dependency_is_locked_and_nothing_heavy_is():
     locked = {line.split("==")[0] for line in lock if "==" in line}
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     assert {re.match(r"[\w-]+", name)[0] for name in declared} <= locked
-    assert not {"scikit-learn", "torch", "pyarrow"} & locked  # JAX, 350 MB, is what trains the models without a closed form
+    assert not {"scikit-learn", "torch", "pyarrow"} & locked  # JAX, 350 MB, is needed to train
     assert lock[-1] == "-e ."
     assert not [line for line in lock if re.search(r"https?:|file:|--|@ ", line)]
 
