@@ -124,6 +124,22 @@ def test_lanczos_finds_copies_of_a_repeated_value():
     np.testing.assert_allclose(spectrum(X, 6).sigma, expected, rtol=1e-9)
 
 
+def test_lanczos_looks_again_for_what_arpack_missed(monkeypatch):
+    X = HOSTILE["n = p"]
+    sigma, V = full_svd(X)
+    missed = [0, 2, 4]  # what a first run found: the second and the fourth pair are not there
+    arpack, calls = routes._arpack, []
+
+    def first_run_misses_some(matrix, k):
+        calls.append(k)
+        return (sigma[missed], V[:, missed]) if len(calls) == 1 else arpack(matrix, k)
+
+    monkeypatch.setattr(routes, "_arpack", first_run_misses_some)
+    found, found_V = routes._lanczos(sp.csr_array(X), 3)
+    np.testing.assert_allclose(found, sigma[:3], rtol=1e-10)
+    np.testing.assert_allclose(found_V @ found_V.T, V[:, :3] @ V[:, :3].T, atol=1e-8)
+
+
 @pytest.mark.parametrize("form", [np.array, sp.csr_array])
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e155, 1e300])
 def test_scales_whose_squares_overflow_or_vanish(form, scale):
