@@ -9,21 +9,32 @@ reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test notebooks bench study lint lock clean
+.PHONY: help book serve lab test test-binder test-site notebooks bench study lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 book: $(reader) ## build the site from the stored outputs; a warning is an error
+	@rm -rf _build/html # or a page that the book no longer has would stay
 	$(bin)/jupyter-book build . --all -W --keep-going -n
 	@echo "Open _build/html/index.html in a browser, or type: make serve"
 
 serve: book ## build the site and show it at localhost (PORT=8000)
 	$(bin)/python -m http.server --bind localhost --directory _build/html $(PORT)
 
+lab: $(reader) ## read and run the book in JupyterLab (NB=book/NN_name.ipynb opens that one)
+	$(bin)/jupyter lab --LabApp.default_url=/lab/tree/$(or $(NB),book/01_cosine_and_dot_product.ipynb) \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+
 test: $(developer) ## unit tests, and every stored output of every notebook compared anew
 	$(bin)/python -m pytest --nbval tests book
 	@$(bin)/python book/_ext/provenance.py
+
+test-site: book $(developer) ## the site in a headless browser: links, accessibility, weight, print (CHROMIUM=/path)
+	$(bin)/python -m pytest site_tests
+
+test-binder: $(developer) ## open and run the notebooks as Binder does, without Docker (NB=… for one)
+	$(bin)/python tools/binder.py $(NB)
 
 notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
 	$(bin)/python tools/notebooks.py $(NB)

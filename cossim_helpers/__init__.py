@@ -1,11 +1,12 @@
 """Small helpers behind the book: one module a stage, from the data to the figures.
 
 simulation → spectrum → closed_forms → gauge → similarity → metrics → plots.
-Objectives, remedies and checks stand beside.
+Objectives, remedies, the dial and checks stand beside.
 """
 
 from .checks import check, check_at_most, check_differs
 from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
+from .dial import Dial, dial
 from .gauge import reparameterize, rescale, rotate
 from .metrics import all_tied, cluster_auc, mean_cosine, neighbor_weights, overlap_at_k, precision_at_k
 from .objectives import (
@@ -38,6 +39,7 @@ from .spectrum import Spectrum, spectrum, spectrum_from_gram
 
 __all__ = [
     "CosineModel",
+    "Dial",
     "Factors",
     "Interactions",
     "Spectrum",
@@ -49,6 +51,7 @@ __all__ = [
     "check_differs",
     "cluster_auc",
     "cosine_similarity",
+    "dial",
     "factor_penalty_gradient",
     "factor_penalty_objective",
     "fractionally_whitened_cosine",

@@ -14,6 +14,7 @@ from sphinx.errors import ConfigError
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
+import markup  # noqa: E402
 import offline  # noqa: E402
 import provenance  # noqa: E402
 
@@ -156,6 +157,32 @@ def test_the_icon_fonts_keep_used_names_and_what_other_styles_show():
     own_list = r'.fa-sun:before{content:"\f185"}.fa-x:before,.fa-xmark:before{content:"\f00d"}'
     rest = r'.a:after{content:"\f107"}' + '.b:after{content:"\uf05a"}'
     assert offline.icon_characters(own_list + rest, used={"xmark"}) == {"\uf00d", "\uf107", "\uf05a"}
+
+
+def test_the_list_of_icons_keeps_the_used_names_alone():
+    listed = r'.fa-sun:before{content:"\f185"}.fa-x:before,.fa-xmark:before{content:"\f00d"}.fa-fw{width:1em}'
+    assert offline.without_icons(listed, used={"xmark"}) == listed.removeprefix(r'.fa-sun:before{content:"\f185"}')
+
+
+def test_the_fonts_of_formulas_keep_what_is_written_or_named():
+    page = r'<p>\gg →</p><span class="math notranslate nohighlight">\(a \lesssim b &lt; \vec c ∘ d\)</span>'
+    tables = r'lesssim:"\u2272",gg:"\u226b",vec:["Accent","2192"],top:["\u22a4",{x:1}]'
+    assert offline.symbols(page, tables) == {*offline.UNNAMED, "≲", "→", "∘"}
+    assert "⊤" in offline.symbols(page.replace("lesssim", "top"), tables)
+
+
+# Markup
+
+
+def test_references_are_items_of_their_list_and_boxes_of_a_kind_share_no_id():
+    body = '<div class="citation" id="id7" role="doc-biblioentry"><section id="proof-content"><p id="thm-1">'
+    assert markup.corrected(body) == '<div class="citation" id="id7" role="listitem"><section><p id="thm-1">'
+
+
+def test_scripts_wait_but_for_those_that_pages_call():
+    scripts = [markup._JavaScript("_static/a.js"), markup._JavaScript("_static/doctools.js"), markup._JavaScript(None)]
+    markup.correct(None, "page", "page.html", {"script_files": scripts}, None)
+    assert [script.attributes.get("defer") for script in scripts] == ["defer", None, None]
 
 
 # Mathematics

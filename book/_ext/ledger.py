@@ -164,7 +164,7 @@ class Claims(SphinxDirective):
         marks = [mark for path in sorted(root.glob("tests/test_*.py")) for mark in marked_tests(path)]
 
         content = self._parse(f"The ledger holds {len(claims)} claims. {len(claims) - len(pending)} are checked, "
-                              f"{len(pending)} are pending.")
+                              f"{len(pending)} {'is' if len(pending) == 1 else 'are'} pending.")
         for chapter in sorted({claim["chapter"] for claim in claims}):
             doc = next((doc for doc in notebooks if Path(doc).name.startswith(f"{chapter:02d}_")), None)
             title = f"Chapter {chapter}"

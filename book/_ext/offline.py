@@ -1,9 +1,11 @@
 """Pages that ask no other host for anything, and carry only what they use.
 
 MathJax comes from the installed package sphinx-mathjax-offline: the parts listed here, without its menu and its
-speech engine. Font Awesome comes from the installed theme, as two fonts cut to the few icons that the pages show.
+speech engine, its large fonts cut to the letters and to the symbols that the formulas of the book name. Font Awesome
+comes from the installed theme, as two fonts and one list of names, cut to the few icons that the pages show.
 """
 
+import html
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +23,10 @@ FILES = [
     *("output/chtml.js", "output/chtml/fonts/tex.js"),
     *(f"output/chtml/fonts/woff-v2/{path.name}" for path in (MATHJAX / "output/chtml/fonts/woff-v2").iterdir()),
 ]
+LARGE_FONTS = ["AMS-Regular", "Main-Bold", "Main-Regular"]
+SYMBOL = re.compile(r'([A-Za-z]+)"?:\[?(?:"\w+",)?"(?:\\u)?([0-9a-fA-F]{4})"')  # top:"\u22a4", vec:["Accent","2192"]
+UNNAMED = "−∗′⋅…⋯√∣∥⟨⟩―\u2061\u2062\u2063"  # what TeX makes of -, *, ', \|, \overline …, and invisible operators
+FORMULA = re.compile(r'<(span|div) class="math notranslate nohighlight"[^>]*>(.*?)</\1>', re.DOTALL)
 FONTS = {"fa-solid-900.ttf": "icons.woff", "fa-brands-400.ttf": "brands.woff"}  # custom.css names the cut ones
 ICON_RULE = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"([^"]+)"\}')
 
@@ -38,8 +44,21 @@ def icon_characters(css, used):
     return escaped | set(re.findall(r"[\ue000-\uf8ff]", text))
 
 
+def without_icons(css, used):
+    """Return a style sheet without the rules of Font Awesome's list for names that are not used."""
+    return ICON_RULE.sub(lambda rule: rule[0] if used & set(re.findall(r"fa-([\w-]+)", rule[1])) else "", css)
+
+
+def symbols(pages, tables):
+    """Return what the formulas of pages may show beyond ASCII, Latin and Greek: written, or named by a macro."""
+    formulas = html.unescape("".join(formula for _, formula in FORMULA.findall(pages)))
+    macros = set(re.findall(r"\\([A-Za-z]+)", formulas))
+    named = {chr(int(code, 16)) for name, code in SYMBOL.findall(tables) if name in macros}
+    return {*named, *UNNAMED, *(character for character in formulas if ord(character) >= 0x400)}
+
+
 def cut_font(source, target, characters):
-    font, subsetter = TTFont(source), Subsetter(Options())
+    font, subsetter = TTFont(source, recalcTimestamp=False), Subsetter(Options(hinting=False, drop_tables=["FFTM"]))
     subsetter.populate(text="".join(characters))
     subsetter.subset(font)
     font.flavor = "woff"
@@ -60,9 +79,19 @@ def finish(app, exception):
     def text(pattern):
         return "".join(path.read_text(encoding="utf-8") for path in sorted(out.rglob(pattern)))
 
-    characters = icon_characters(text("*.css"), used=set(re.findall(r"fa-([\w-]+)", text("*.html") + text("*.js"))))
+    pages = text("*.html")
+    used = set(re.findall(r"fa-([\w-]+)", pages + text("*.js")))
+    characters = icon_characters(text("*.css"), used)
     for source, target in FONTS.items():
         cut_font(static / "vendor" / "fontawesome" / "webfonts" / source, static / target, characters)
+    theme = static / "styles" / "pydata-sphinx-theme.css"
+    theme.write_text(without_icons(theme.read_text(encoding="utf-8"), used), encoding="utf-8")
+
+    tables = "".join((MATHJAX / name).read_text(encoding="utf-8") for name in FILES if name.startswith("input/"))
+    characters = {*map(chr, range(0x400)), *symbols(pages, tables)}
+    for name in LARGE_FONTS:
+        font = f"output/chtml/fonts/woff-v2/MathJax_{name}.woff"
+        cut_font(MATHJAX / font, static / "mathjax" / font, characters)
 
 
 def setup(app):

@@ -1,0 +1,506 @@
+"""The D dial in a browser, driven by keyboard and pointer: its numbers against cossim_helpers, from the data anew."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+
+from cossim_helpers import (
+    Factors,
+    Interactions,
+    Spectrum,
+    all_tied,
+    cluster_auc,
+    cosine_similarity,
+    dial,
+    item_item_cosine,
+    mean_cosine,
+    precision_at_k,
+    rescale,
+    score_column_cosine,
+    shrinkage,
+    simulate_interactions,
+    solve_factor_penalty,
+    solve_product_penalty,
+    spectrum,
+    whitened_cosine,
+)
+from site_tests.conftest import close, opener
+from site_tests.test_pages import RULES
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
+from dial import landing_data
+
+COSINE = 5e-4  # 16 bits an entry of V move a cosine by less
+SCORE = 2e-4  # of the largest score
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a dial stands, and what it stands on."""
+
+    path: str
+    data: Interactions
+    top: Spectrum  # all of it
+    lam: float
+
+
+def place(path, data, lam):
+    return Place(path, data, spectrum(data.X), lam)
+
+
+PLACES = {
+    "landing": place("book/index.html", landing_data(), 10_000.0),
+    "chapter 4": place("book/04_arbitrary_cosines.html", simulate_interactions(2_000, 60, 3, rng=0), 1_000.0),
+}
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def where(request):
+    return PLACES[request.param]
+
+
+@pytest.fixture(scope="module")
+def opened(site, new_page, where):
+    """The page and how its dial starts: loaded once, as most of the time goes into loading."""
+    watched = []
+    page = opener(site, new_page, watched)(where.path)
+    page.set_default_timeout(5_000)
+    yield page, ask(page, "dial.state")
+    assert close(watched) == []
+
+
+@pytest.fixture
+def page(opened):
+    """The page with its dial as at the start."""
+    page, start = opened
+    page.emulate_media(media="screen")
+    page.evaluate("() => document.activeElement.blur()")
+    page.locator(".cossim-dial").first.evaluate("(root, start) => root.dial.set(start)", start)
+    return page
+
+
+# ---- what the dial should show, from the definitions
+
+
+def decayed(top, lam, k):
+    """min ‖X − XABᵀ‖² + λ(‖A‖² + ‖B‖²) at A = B = V dMat((1 − λ/σ²)_+)^½."""
+    half = top.V[:, :k] * np.sqrt(np.maximum(1 - lam / top.sigma[:k] ** 2, 0))
+    return Factors(half, half)
+
+
+def fitted(where, state):
+    """The factors of a state, from the closed forms of the book, with λ = cut² or cut."""
+    k, lam = state["k"], state["cut"] if state["objective"] == "factors" else state["cut"] ** 2
+    if state["objective"] == "factors":
+        return solve_factor_penalty(where.top, lam, k)
+    if state["objective"] == "decay":
+        return decayed(where.top, lam, k)
+    base = shrinkage(where.top.sigma[:k], lam) if state["base"] == "d" else where.top.sigma[:k]
+    return rescale(solve_product_penalty(where.top, lam, k), base ** state["exponent"])
+
+
+def expected_cosine(where, state):
+    factors = fitted(where, state)
+    return {
+        "items": lambda: item_item_cosine(factors),
+        "whitened": lambda: whitened_cosine(factors),
+        "scores": lambda: score_column_cosine(where.data.X, factors),
+        "data": lambda: cosine_similarity(where.data.X.T),
+    }[state["compare"]]()
+
+
+def expected_scores(where, state):
+    factors = fitted(where, state)
+    return where.data.X[:24].toarray() @ factors.A @ factors.B.T
+
+
+# ---- what it shows
+
+
+def ask(page, script):
+    return page.evaluate("() => { const root = document.querySelector('.cossim-dial'); const dial = root.dial; "
+                         f"return {script}; }}")
+
+
+def shown_cosine(page):
+    cosines = np.array(ask(page, "dial.cosines"))
+    p = round(cosines.size**0.5)
+    assert ask(page, f"dial.cosine(1, {p - 2})") == cosines[2 * p - 2]
+    return cosines.reshape(p, p)
+
+
+def shown_scores(page):
+    return np.array(ask(page, "dial.scores")).reshape(24, -1)
+
+
+def settle(page):
+    """Wait for the frame after the last event."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def knob(page, name):
+    return page.locator(f".cossim-dial [data-knob={name}]").first
+
+
+def text(page, selector):
+    return page.locator(f".cossim-dial {selector}").first.text_content()
+
+
+def press_preset(page, name):
+    page.locator(".cossim-dial").first.get_by_role("button", name=name, exact=True).press("Enter")
+    settle(page)
+
+
+def minus(number):
+    return float(number.replace("−", "-"))
+
+
+def compare(page, where):
+    """All that the dial shows in its present state against the same from cossim_helpers; returns state and cosines."""
+    state = ask(page, "dial.state")
+    cosine = expected_cosine(where, state)
+    np.testing.assert_allclose(shown_cosine(page), cosine, atol=COSINE)
+
+    scores = expected_scores(where, state)
+    np.testing.assert_allclose(shown_scores(page), scores, atol=SCORE * abs(scores).max())
+    assert ask(page, "dial.numbers.change") < 1e-12
+
+    numbers, cluster = ask(page, "dial.numbers"), where.data.item_cluster
+    rounded = cosine.round(6)  # ties by rounding, as in the browser
+    within, between = mean_cosine(rounded, cluster)
+    assert abs(numbers["auc"] - cluster_auc(rounded, cluster)) <= numbers["aucError"] + 1e-3
+    assert abs(numbers["precision"] - precision_at_k(rounded, cluster)) < 5e-3
+    assert abs(numbers["within"] - within) < COSINE and abs(numbers["between"] - between) < COSINE
+    assert numbers["allTied"] == all_tied(rounded)
+    for name in ("auc", "precision", "within", "between"):
+        assert abs(minus(text(page, f"[data-of={name}]")) - numbers[name]) <= 0.005 + 1e-9
+    return state, cosine
+
+
+# ---- the numbers
+
+
+PRESETS = ["Eq. 5", "B = V", "Case 1", "Case 2", "D = 1/√σ", "Eq. 2", "Eq. 2, λ > σ₂", "Weight decay", "Whitened",
+           "Scores, Eq. 1", "Scores, Eq. 2", "Data"]
+
+
+def by_hand(where):
+    """The presets from the functions of the book, with nothing of the dial's own state: name → cosines."""
+    top, lam, cut = where.top, where.lam, where.lam**0.5
+    five, d, X = solve_product_penalty(top, lam), shrinkage(top.sigma, lam), where.data.X
+    perron = (top.sigma[0] + top.sigma[1]) / 2
+    clusters = where.data.item_cluster.max() + 1
+    return {
+        "Eq. 5": item_item_cosine(five),
+        "B = V": cosine_similarity(top.V),
+        "Case 1": np.eye(X.shape[1]),
+        "Case 2": item_item_cosine(rescale(five, d**-0.5)),
+        "D = 1/√σ": item_item_cosine(rescale(five, top.sigma**-0.5)),
+        "Eq. 2": item_item_cosine(solve_factor_penalty(top, cut)),
+        "Eq. 2, λ > σ₂": item_item_cosine(solve_factor_penalty(top, perron)),
+        "Weight decay": cosine_similarity(top.V * np.sqrt(np.maximum(1 - lam / top.sigma**2, 0))),
+        "Whitened": whitened_cosine(solve_product_penalty(top, lam, clusters)),
+        "Scores, Eq. 1": score_column_cosine(X, five),
+        "Scores, Eq. 2": score_column_cosine(X, solve_factor_penalty(top, cut)),
+        "Data": cosine_similarity(X.T),
+    }
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_shows_what_the_book_computes(page, where, name):
+    press_preset(page, name)
+    np.testing.assert_allclose(shown_cosine(page), by_hand(where)[name], atol=COSINE)
+    compare(page, where)
+    button = page.locator(".cossim-dial").first.get_by_role("button", name=name, exact=True)
+    assert button.get_attribute("aria-pressed") == "true"
+    assert button.evaluate("(button) => button === document.activeElement")
+
+
+def test_there_is_a_test_for_each_preset(page, where):
+    assert page.locator(".cossim-dial .cd-presets button").all_text_contents() == PRESETS == list(by_hand(where))
+
+
+def test_the_exponent_moves_the_cosines_and_no_score(page, where):
+    before, scores = shown_cosine(page), shown_scores(page)
+    slider = knob(page, "exponent")
+    for key, presses, exponent in (("ArrowRight", 7, 0.35), ("ArrowLeft", 20, -0.65), ("End", 1, 2), ("Home", 1, -2)):
+        for _ in range(presses):
+            slider.press(key)
+        settle(page)
+        state, cosine = compare(page, where)
+        assert state["exponent"] == pytest.approx(exponent, abs=1e-9)
+        assert abs(cosine - before).max() > 0.1
+        np.testing.assert_allclose(shown_scores(page), scores, atol=1e-10 * abs(scores).max())
+        assert "no other" not in text(page, ".cd-note") and "Training cannot tell" in text(page, ".cd-note")
+    assert slider.get_attribute("aria-valuetext") == "D = dMat(d)^−2.00"
+
+
+def test_a_power_of_sigma_is_another_d(page, where):
+    knob(page, "base").select_option("sigma")
+    for _ in range(6):
+        knob(page, "exponent").press("ArrowLeft")
+    settle(page)
+    state, _ = compare(page, where)
+    assert state["base"] == "sigma" and state["exponent"] == pytest.approx(-0.3)
+    assert "dMat(σ)^−0.30" in text(page, ".cd-note")
+
+
+@pytest.mark.parametrize(("name", "key", "presses"), [("cut", "ArrowLeft", 30), ("k", "ArrowLeft", 25)])
+def test_penalty_and_rank_make_another_model(page, where, name, key, presses):
+    scores = shown_scores(page)
+    for _ in range(presses):
+        knob(page, name).press(key)
+    settle(page)
+    compare(page, where)
+    moved = shown_scores(page)
+    assert abs(moved - scores).max() > 10 * SCORE * abs(scores).max()
+    assert "Another model now" in text(page, ".cd-change")
+    knob(page, "exponent").press("ArrowRight")
+    settle(page)
+    compare(page, where)
+    assert "Another model" not in text(page, ".cd-change")
+    np.testing.assert_allclose(shown_scores(page), moved, atol=1e-10 * abs(moved).max())
+
+
+@pytest.mark.parametrize("objective", ["factors", "decay"])
+def test_where_a_penalty_leaves_no_d_there_is_nothing_to_turn(page, where, objective):
+    knob(page, "objective").select_option(objective)
+    settle(page)
+    compare(page, where)
+    assert knob(page, "exponent").is_disabled() and knob(page, "base").is_disabled()
+    assert "no D to turn" in text(page, ".cd-note")
+    knob(page, "objective").select_option("product")
+    settle(page)
+    assert knob(page, "exponent").is_enabled()
+
+
+@pytest.mark.parametrize("compare_what", ["whitened", "scores"])
+def test_outside_the_embedding_space_no_d_moves_anything(page, where, compare_what):
+    knob(page, "compare").select_option(compare_what)
+    settle(page)
+    before = shown_cosine(page)
+    for _ in range(15):
+        knob(page, "exponent").press("ArrowLeft")
+    settle(page)
+    compare(page, where)
+    np.testing.assert_allclose(shown_cosine(page), before, atol=1e-10)
+
+
+def test_a_penalty_above_all_singular_values_leaves_no_embedding(page, where):
+    press_preset(page, "Eq. 2")
+    knob(page, "cut").press("End")
+    settle(page)
+    assert abs(shown_cosine(page)).max() == abs(shown_scores(page)).max() == 0
+    assert ask(page, "dial.numbers.auc") == 0.5 and ask(page, "dial.numbers.allTied")
+
+
+# ---- the neighbors
+
+
+def neighbor_rows(page):
+    rows = page.locator(".cossim-dial").first.locator(".cd-neighbors tbody tr:visible")
+    return [row.locator("td").all_text_contents() for row in rows.all()]
+
+
+def test_the_neighbors_of_an_item(page, where):
+    cluster, counts = where.data.item_cluster, where.data.X.sum(axis=0)
+    item = len(cluster) // 2 + 3
+    knob(page, "item").fill(str(item))
+    press_preset(page, "Case 2")
+    row = expected_cosine(where, ask(page, "dial.state"))[item]
+    row[item] = -np.inf
+    found = neighbor_rows(page)
+    assert len(found) == 10
+    np.testing.assert_allclose([minus(cells[3]) for cells in found], np.sort(row)[: -11 : -1], atol=0.0051)
+    for name, own, rank, cosine in found:
+        assert minus(cosine) == pytest.approx(row[int(name)], abs=0.0051)
+        same = cluster[int(name)] == cluster[item]
+        assert own == f"{'ABCDE'[cluster[int(name)]]} {'✓ same' if same else '✗ other'}"
+        assert np.sum(counts > counts[int(name)]) < int(rank) <= np.sum(counts >= counts[int(name)])
+    assert text(page, ".cd-who").startswith(f"Item {item}: cluster {'ABCDE'[cluster[item]]}, popularity rank ")
+
+
+def test_where_all_are_tied_there_are_no_neighbors(page, where):
+    press_preset(page, "Case 1")
+    others = len(where.data.item_cluster) - 1
+    assert neighbor_rows(page) == []
+    assert text(page, ".cd-ties") == f"None: all {others} others are tied at 0.00."
+    press_preset(page, "Eq. 2, λ > σ₂")
+    assert text(page, ".cd-ties") == f"None: all {others} others are tied at 1.00."
+    assert text(page, "[data-of=auc]") == "0.50"
+    press_preset(page, "Eq. 5")
+    assert text(page, ".cd-ties") != "" or len(neighbor_rows(page)) == 10
+
+
+def test_an_item_is_chosen_by_pointing_at_the_map(page, where):
+    square = page.locator(".cossim-dial .cd-square").first
+    box = square.bounding_box()
+    p = len(where.data.item_cluster)
+    square.click(position={"x": box["width"] / 3, "y": box["height"] * 10.5 / p})
+    settle(page)
+    assert ask(page, "dial.state.item") == 10
+    assert knob(page, "item").input_value() == "10" and text(page, ".cd-who").startswith("Item 10:")
+
+
+def test_an_item_that_is_none_is_refused(page, where):
+    field = knob(page, "item")
+    for wrong in ("-1", str(len(where.data.item_cluster)), ""):
+        field.fill(wrong)
+        field.press("Tab")
+        settle(page)
+        assert ask(page, "dial.state.item") == 0 and field.input_value() == "0"
+
+
+# ---- the picture
+
+
+def pixel(page, number, x, y):
+    canvas = page.locator(".cossim-dial").first.locator("canvas").nth(number)
+    return canvas.evaluate("""(canvas, [x, y]) => {
+        const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+        copy.drawImage(canvas, -x, -y);
+        return Array.from(copy.getImageData(0, 0, 1, 1).data.slice(0, 3));
+    }""", [x, y])
+
+
+def test_the_maps_are_painted_from_the_numbers(page, where):
+    import matplotlib.pyplot as plt
+
+    press_preset(page, "Case 2")
+    cosine, scores = shown_cosine(page), shown_scores(page)
+    for i, j in ((0, 0), (3, 40), (40, 3), (50, 51)):
+        want = np.array(plt.get_cmap("RdBu_r")((cosine[i, j] + 1) / 2)[:3]) * 255
+        np.testing.assert_allclose(pixel(page, 0, j, i), want, atol=6)
+    for u, i in ((0, 0), (5, 30), (23, 59)):
+        want = np.array(plt.get_cmap("viridis")((scores[u, i] - scores.min()) / np.ptp(scores))[:3]) * 255
+        np.testing.assert_allclose(pixel(page, 1, i, u), want, atol=6)
+
+
+# ---- time
+
+
+MOVES = """async (root) => {
+    const times = [];
+    for (let move = 0; move < 120; move++) {
+        await root.dial.set({ exponent: Math.sin(move / 7) * 2 });
+        if (move >= 20) times.push(root.dial.numbers.ms); // the first ones are compiled while they run
+    }
+    return times;
+}"""
+
+
+def test_a_frame_takes_less_than_16_ms(page, where):
+    times = page.locator(".cossim-dial").first.evaluate(MOVES)
+    assert np.median(times) < 16, f"median {np.median(times):.1f} ms"
+
+
+def test_so_it_does_with_400_items_at_rank_50(open_page):
+    data = simulate_interactions(2_000, 400, 5, rng=0)
+    largest = dial(spectrum(data.X, 50), data.X[:40], data.item_cluster, data.item_popularity, lam=1_000)
+    page = open_page("book/index.html")
+    page.set_content(f"<!doctype html><title>400 items</title>{largest.html}{largest.html}")
+    first, second = page.locator(".cossim-dial").all()
+    times = first.evaluate(MOVES)
+    assert np.median(times) < 16, f"median {np.median(times):.1f} ms"
+    # and two on a page keep apart
+    assert first.evaluate("(root) => root.dial.state.exponent") != 0
+    assert second.evaluate("(root) => root.dial.state.exponent") == 0
+
+
+# ---- for everyone
+
+
+def test_the_keyboard_reaches_every_control_and_leaves(page, where):
+    page.locator(".cossim-dial button").first.focus()
+    seen = []
+    for _ in range(30):
+        seen.append(page.evaluate("""() => { const at = document.activeElement;
+            return at.closest('.cossim-dial') ? at.dataset.knob ?? at.textContent : null; }"""))
+        if seen[-1] is None:
+            break
+        outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", f"the focus on {seen[-1]} cannot be seen"
+        page.keyboard.press("Tab")
+    assert seen == [*PRESETS, "exponent", "cut", "k", "item", "objective", "compare", "base", None]
+
+
+def test_every_control_has_a_name_and_room_for_a_finger(open_page, where):
+    page = open_page(where.path, width=320)
+    root = page.locator(".cossim-dial").first
+    for name in ("Exponent of D", "Penalty λ", "Rank k"):
+        assert root.get_by_role("slider", name=name).count() == 1
+    for name in ("Objective and penalty", "Compare", "D is a power of"):
+        assert root.get_by_role("combobox", name=name).count() == 1
+    assert root.get_by_role("spinbutton", name="Neighbors of item").count() == 1
+    for control in root.locator("button, input, select").all():
+        box = control.bounding_box()
+        assert box["width"] >= 24 and box["height"] >= 24, box
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    inside = root.evaluate("(root) => root.scrollWidth <= root.clientWidth")
+    assert inside, "it fits without scrolling inside itself"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_state(open_page, theme):
+    """As it starts it is tested with its page."""
+    page = open_page("book/index.html", width=390, theme=theme)
+    page.evaluate(AXE_SCRIPT)
+    for name in PRESETS:
+        press_preset(page, name)
+        found = page.evaluate("(rules) => axe.run('.cossim-dial', { ...rules, preload: false })", RULES)["violations"]
+        assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == [], name
+
+
+def test_it_says_what_it_shows(page, where):
+    image = page.locator(".cossim-dial canvas").first
+    press_preset(page, "Case 1")
+    page.wait_for_timeout(900)
+    status = text(page, "[role=status]")
+    assert "cluster AUC 0.50" in status and "all items tied" in status and "D = dMat(d)^0.50" in status
+    assert "cluster AUC 0.50" in image.get_attribute("aria-label")
+    press_preset(page, "Case 2")
+    assert "cluster AUC 0.50" in text(page, "[role=status]"), "it waits until the hand has come to rest"
+    page.wait_for_timeout(900)
+    assert f"cluster AUC {text(page, '[data-of=auc]')}" in image.get_attribute("aria-label")
+    assert "all items tied" not in text(page, "[role=status]")
+
+
+def test_it_follows_the_theme(open_page, where):
+    grounds = [open_page(where.path, theme=theme).locator(".cossim-dial").first.evaluate(
+        "(root) => getComputedStyle(root).backgroundColor") for theme in ("light", "dark")]
+    assert grounds == ["rgb(255, 255, 255)", "rgb(20, 24, 30)"]
+
+
+def test_without_scripts_there_is_a_picture(site, new_page, where):
+    page = new_page("light", False)
+    page.goto(f"{site}/{where.path}")
+    root = page.locator(".cossim-dial").first
+    images = root.locator(".cd-static img")
+    assert images.count() == 3 and not root.locator(".cd-live").is_visible()
+    for image, name in zip(images.all(), ("Case 1", "Eq. 5", "Case 2"), strict=True):
+        assert image.is_visible() and image.bounding_box()["width"] > 100
+        auc = cluster_auc(by_hand(where)[name].round(9), where.data.item_cluster)
+        assert f"cluster AUC {auc:.2f}" in image.get_attribute("alt")
+    page.close()
+
+
+def test_in_print_the_picture_stays_and_the_controls_go(page, where):
+    page.emulate_media(media="print")
+    root = page.locator(".cossim-dial").first
+    assert root.locator("canvas").first.is_visible() and root.locator(".cd-note").is_visible()
+    assert not [control for control in root.locator("button, input, select").all() if control.is_visible()]
+    assert not root.locator(".cd-static").is_visible()
+
+
+def test_the_static_picture_gives_way_to_the_dial(page, where):
+    root = page.locator(".cossim-dial").first
+    assert root.locator(".cd-live").is_visible() and not root.locator(".cd-static").is_visible()
+
+
+def test_nothing_but_the_element_carries_the_hook(page, where):
+    assert page.evaluate("() => typeof window.dial") == "undefined"
+    assert ask(page, "typeof dial") == "object"

@@ -1,0 +1,197 @@
+"""The D dial, as far as Python writes it. What the browser computes from it is tested in site_tests/test_dial.py."""
+
+import base64
+import gzip
+import html.parser
+import importlib.util
+import io
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from cossim_helpers import (
+    Spectrum,
+    block_average,
+    cluster_auc,
+    dial,
+    item_item_cosine,
+    rescale,
+    shrinkage,
+    simulate_interactions,
+    solve_product_penalty,
+    spectrum,
+)
+from cossim_helpers.dial import dequantize, quantize
+
+ROOT = Path(__file__).parents[1]
+DATA = simulate_interactions(500, 40, 4, rng=1)
+TOP = spectrum(DATA.X)
+ARGUMENTS = {"spectrum": TOP, "users": DATA.X[:8], "item_cluster": DATA.item_cluster,
+             "item_popularity": DATA.item_popularity, "lam": 400.0}
+SHOWN = dial(**ARGUMENTS)
+
+
+def landing():
+    spec = importlib.util.spec_from_file_location("dial_directive", ROOT / "book" / "_ext" / "dial.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Elements(html.parser.HTMLParser):
+    """The elements of a page: (tag, attributes, text directly inside)."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append([tag, dict(attributes), ""])
+        if tag not in ("input", "img"):
+            self.open.append(self.found[-1])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, text):
+        if self.open:
+            self.open[-1][2] += text
+
+
+def payload(text):
+    [data] = [text for tag, attributes, text in Elements(text).found
+              if tag == "script" and attributes.get("type") == "application/json"]
+    return json.loads(data)
+
+
+def test_the_page_carries_the_spectrum_to_16_bits():
+    data = payload(SHOWN.html)
+    V, users = dequantize(data["V"]), dequantize(data["users"])
+    half_step = abs(TOP.V).max(axis=1, keepdims=True) / 65_000
+    assert V.shape == TOP.V.shape and (abs(V - TOP.V) <= half_step).all()
+    coordinates = DATA.X[:8].toarray() @ TOP.V
+    assert (abs(users - coordinates) <= abs(coordinates).max(axis=1, keepdims=True) / 65_000).all()
+    np.testing.assert_allclose(data["sigma"], TOP.sigma, rtol=1e-7)
+    np.testing.assert_array_equal(data["cluster"], DATA.item_cluster)
+    by_popularity = np.argsort(data["popularityRank"])
+    assert sorted(data["popularityRank"]) == list(range(1, 41))
+    assert (np.diff(DATA.item_popularity[by_popularity]) <= 0).all()
+
+
+def test_a_matrix_survives_quantization_row_by_row():
+    matrix = np.random.default_rng(0).standard_normal((5, 7)) * np.array([[1e-6], [1], [1e3], [0], [1e9]])
+    coded = quantize(matrix)
+    assert (abs(dequantize(coded) - matrix) <= abs(matrix).max(axis=1, keepdims=True) / 65_000).all()
+    assert base64.b64decode(coded["base64"])[:2] == np.rint(matrix[0, 0] / coded["scale"][0]).astype("<i2").tobytes()
+
+
+def test_the_html_is_the_same_at_every_run_and_under_rounding_noise():
+    assert dial(**ARGUMENTS).html == SHOWN.html
+    noise = 1 + 1e-13 * np.random.default_rng(0).standard_normal(TOP.V.shape)
+    noisy = dial(**ARGUMENTS | {"spectrum": Spectrum(TOP.sigma * (1 + 1e-14), TOP.V * noise)})
+    assert noisy.html == SHOWN.html
+    assert dial(**ARGUMENTS | {"lam": 401.0}).html != SHOWN.html
+
+
+def test_the_html_stands_for_itself():
+    text = SHOWN.html
+    assert not re.search(r"\{\{|https?:|//\w+\.|@import|url\(", text), "it asks for nothing"
+    elements = Elements(text).found
+    assert not {tag for tag, _, _ in elements} & {"button", "input", "select", "canvas"}, "scripts bring the controls"
+    elements += Elements(payload(text)["markup"]).found
+    assert not [attributes for _, attributes, _ in elements if "id" in attributes], "so that two fit on a page"
+    assert [tag for tag, _, _ in elements].count("script") == 2
+    words = " ".join(text for tag, _, text in elements if tag not in ("script", "style"))
+    assert "$" not in words and "\\(" not in words, "no typesetter may take it for mathematics"
+
+
+def test_the_style_touches_nothing_else_on_the_page():
+    css = re.sub(r"/\*.*?\*/", "", (ROOT / "cossim_helpers" / "dial.css").read_text(encoding="utf-8"), flags=re.DOTALL)
+    selectors = [part for rule in re.findall(r"([^{}]+)\{", css) if not rule.strip().startswith("@")
+                 for part in re.sub(r"\([^()]*\)", "", rule).split(",")]
+    assert selectors and all(".cossim-dial" in selector for selector in selectors)
+
+
+def test_the_landing_page_carries_at_most_150_kb():
+    shown = landing().landing_dial()
+    text = shown.html.encode()
+    assert len(text) <= 150_000 and len(gzip.compress(text, mtime=0)) <= 90_000
+    assert shown.spectrum.V.shape == (160, 160)
+
+
+@pytest.mark.parametrize("k", [40, 10])
+def test_presets_name_what_they_set(k):
+    data = payload(dial(**ARGUMENTS | {"spectrum": spectrum(DATA.X, k)}).html)
+    presets = {preset["name"]: preset["set"] for preset in data["presets"]}
+    assert ("Case 1" in presets) == (k == 40), "case 1 needs all directions"
+    assert data["start"] == {"objective": "product", "compare": "items", "base": "d", "exponent": 0.0, "cut": 20.0,
+                             "k": k, "item": 0}
+    assert all(set(preset) <= set(data["start"]) for preset in presets.values())
+    assert TOP.sigma[1] < presets["Eq. 2, λ > σ₂"]["cut"] < TOP.sigma[0]
+    assert presets["Whitened"]["k"] == 4
+    buttons = [text for tag, _, text in Elements(payload(SHOWN.html)["markup"]).found if tag == "button"]
+    assert buttons == [preset["name"] for preset in payload(SHOWN.html)["presets"]]
+
+
+def test_the_static_maps_show_the_cosines():
+    fit, d = solve_product_penalty(TOP, 400.0), shrinkage(TOP.sigma, 400.0)
+    images = [attributes for tag, attributes, _ in Elements(SHOWN.html).found if tag == "img"]
+    for image, exponent in zip(images, (0.5, 0.0, -0.5), strict=True):
+        cosine = item_item_cosine(rescale(fit, d**exponent))
+        assert image["alt"].endswith(f"cluster AUC {cluster_auc(cosine.round(9), DATA.item_cluster):.2f}")
+        drawn = plt.imread(io.BytesIO(base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))))
+        level = np.rint((block_average(cosine, 60) + 1) * 32)  # 65 colors from −1 to 1
+        np.testing.assert_allclose(drawn[..., :3], plt.get_cmap("RdBu_r")(level / 64)[..., :3], atol=0.02)
+
+
+def test_it_shows_itself_in_every_format():
+    bundle = SHOWN._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert plt.imread(io.BytesIO(base64.b64decode(bundle["image/png"]))).shape[1] > 600
+    assert bundle["text/html"] == SHOWN.html and "40 items" in bundle["text/plain"]
+    assert not plt.get_fignums()
+
+
+def test_more_than_26_clusters_are_numbered():
+    many = dial(**ARGUMENTS | {"item_cluster": np.arange(40) // 2 * 2 + (np.arange(40) > 37)})
+    assert payload(many.html)["clusterNames"][0] == "A"
+    single = np.concatenate([np.arange(38), [38, 38]])
+    assert payload(dial(**ARGUMENTS | {"item_cluster": single}).html)["clusterNames"][-1] == "39"
+
+
+@pytest.mark.parametrize(("argument", "value", "error", "says"), [
+    ("spectrum", DATA.X, TypeError, "spectrum takes a Spectrum"),
+    ("spectrum", Spectrum([2.0], np.full((401, 1), 401**-0.5)), ValueError, "spectrum takes from 2 to 400 items"),
+    ("spectrum", Spectrum([2.0, 0.0], np.eye(40, 2)), ValueError, "spectrum takes positive singular values"),
+    ("users", DATA.X[:8, :39], ValueError, "users, with one column for each item"),
+    ("users", DATA.X[:41], ValueError, "users takes at most 40 rows, got 41"),
+    ("users", np.full((2, 40), np.nan), ValueError, "users takes finite"),
+    ("item_cluster", np.zeros(40), TypeError, "item_cluster takes integers"),
+    ("item_cluster", DATA.item_cluster[:39], ValueError, "item_cluster, one for each item"),
+    ("item_cluster", DATA.item_cluster[::-1], ValueError, "item_cluster takes items sorted"),
+    ("item_cluster", np.zeros(40, dtype=int), ValueError, "item_cluster takes at least two clusters"),
+    ("item_cluster", np.arange(40), ValueError, "item_cluster takes at least two clusters"),
+    ("item_popularity", np.ones(39), ValueError, "item_popularity, one for each item"),
+    ("lam", 0.0, ValueError, "lam takes a number above 0"),
+    ("lam", -1.0, ValueError, "lam takes"),
+    ("k", 41, ValueError, "k takes an integer from 1 to 40"),
+    ("exponent", 2.5, ValueError, "exponent takes a number from -2 to 2"),
+])
+def test_bad_arguments_are_named(argument, value, error, says):
+    with pytest.raises(error, match=re.escape(says)):
+        dial(**ARGUMENTS | {argument: value})
+
+
+def test_jupyterlab_leaves_the_keys_to_the_controls():
+    """Else an arrow would leave the cell, and 0 0 restart the kernel."""
+    data = simulate_interactions(200, 20, 4, rng=0)
+    made = dial(spectrum(data.X), data.X[:3], data.item_cluster, data.item_popularity, lam=10)
+    payload = json.loads(re.search(r'<script type="application/json">(.*?)</script>', made.html, re.S)[1])
+    controls = re.findall(r"<(?:input|select|button)\b[^>]*>", payload["markup"])
+    assert len(controls) > 15
+    assert all("data-lm-suppress-shortcuts" in control for control in controls)
