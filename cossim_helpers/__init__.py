@@ -1,7 +1,7 @@
 """Small helpers behind the book: one module a stage, from the data to the figures.
 
 simulation → spectrum → closed_forms → gauge → similarity → metrics → plots.
-Objectives, remedies, the dial and checks stand beside.
+Objectives, remedies, nonlinear models, the dial and checks stand beside.
 """
 
 from .checks import check, check_at_most, check_differs
@@ -9,6 +9,17 @@ from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_produc
 from .dial import Dial, dial
 from .gauge import reparameterize, rescale, rotate
 from .metrics import all_tied, cluster_auc, mean_cosine, neighbor_weights, overlap_at_k, precision_at_k
+from .nonlinear import (
+    Recipe,
+    TrainedModel,
+    VarianceShares,
+    hold_out,
+    item_similarities,
+    ndcg_at_k,
+    shares_with_intervals,
+    train_model,
+    variance_shares,
+)
 from .objectives import (
     factor_penalty_gradient,
     factor_penalty_objective,
@@ -42,7 +53,10 @@ __all__ = [
     "Dial",
     "Factors",
     "Interactions",
+    "Recipe",
     "Spectrum",
+    "TrainedModel",
+    "VarianceShares",
     "activity_normalized",
     "all_tied",
     "block_average",
@@ -55,11 +69,14 @@ __all__ = [
     "factor_penalty_gradient",
     "factor_penalty_objective",
     "fractionally_whitened_cosine",
+    "hold_out",
     "inverse_propensity_scaled",
     "item_gram",
     "item_item_cosine",
+    "item_similarities",
     "layer_norm",
     "mean_cosine",
+    "ndcg_at_k",
     "neighbor_weights",
     "overlap_at_k",
     "plot_cosine_matrix",
@@ -75,6 +92,7 @@ __all__ = [
     "rotate",
     "score_column_cosine",
     "score_row_cosine",
+    "shares_with_intervals",
     "shifted_pmi",
     "shrinkage",
     "simulate_interactions",
@@ -85,7 +103,9 @@ __all__ = [
     "spectrum_from_gram",
     "standardized_gram",
     "train_cosine",
+    "train_model",
     "user_item_cosine",
     "user_user_cosine",
+    "variance_shares",
     "whitened_cosine",
 ]
