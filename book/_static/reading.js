@@ -24,7 +24,7 @@ window.addEventListener("resize", () => document.querySelectorAll("mjx-container
 // The theme takes the focus away from a button that was clicked. A button that a key has pressed keeps it.
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("button");
-  if (button && event.detail === 0 && document.activeElement === document.body) button.focus();
+  if (button && event.isTrusted && event.detail === 0 && document.activeElement === document.body) button.focus();
 });
 
 // Paper is white: the dark theme's pale letters would not show on it.
