@@ -53,7 +53,7 @@ def place(path, data, lam):
 
 
 PLACES = {
-    "landing": place("book/index.html", landing_data(), 1_000.0),
+    "landing": place("book/index.html", landing_data(), 10_000.0),
     "chapter 4": place("book/04_arbitrary_cosines.html", simulate_interactions(2_000, 60, 3, rng=0), 1_000.0),
 }
 

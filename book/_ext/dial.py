@@ -20,7 +20,7 @@ def landing_data() -> Interactions:
 def landing_dial() -> Dial:
     """All 160 directions of 4,000 simulated users and 160 items in 5 clusters: the cases of full rank are exact."""
     data = landing_data()
-    return dial(spectrum(data.X), data.X[:24], data.item_cluster, data.X.sum(axis=0), lam=1_000)
+    return dial(spectrum(data.X), data.X[:24], data.item_cluster, data.X.sum(axis=0), lam=10_000)
 
 
 class DialDirective(SphinxDirective):
