@@ -52,7 +52,6 @@ OTHER_DATA, SEEDS_THERE = (1, 2), range(3)
 RATES, EPOCHS, DROPOUTS = (3e-3, 1e-2), (4, 8, 16, 32, 64), (0.2, 0.5, 0.8)
 DECAYS = {"linear": (1e-3, 1e-2, 1e-1), "squared": (1e-3, 1e-2, 1e-1), "softmax": (1e-5, 1e-4, 1e-3),
           "two-tower": (1e-5, 1e-4, 1e-3)}  # smaller for the losses that are means over interactions
-USED = ("nonlinear", "simulation", "metrics", "remedies", "similarity", "_validation")  # modules behind a result
 TOLERANCE = 0.02  # of NDCG@10: what counts as equal quality
 
 
@@ -123,7 +122,7 @@ def _code():
     constants = N_TRAIN, N_VALIDATE, N_TEST, N_ITEMS, TUNING_SEED, EPOCHS, SIMILARITIES
     return repr(constants) + "".join(
         [*(inspect.getsource(part) for part in (data, validate, measure, nearest)),
-         *(path.read_text(encoding="utf-8") for path in helpers if path.stem in USED)])
+         *(path.read_text(encoding="utf-8") for path in helpers)])
 
 
 def all_results(jobs, workers, anew=False):

@@ -93,3 +93,9 @@ def test_a_lost_reader_finds_the_way_back():
     assert paths >= {"book/index.html", "search.html", "book/glossary.html", "book/claims.html"}
     own = {"book/404.html", "_sources/book/404.md"}
     assert [path for path in paths - own if not Path(HTML, path).exists()] == []
+
+
+def test_a_chapter_says_how_long_it_takes_and_the_ledger_does_not(pages):
+    timed = {path for path in pages if 'class="reading-time"' in (HTML / path).read_text(encoding="utf-8")}
+    assert {path for path in pages if re.match(r"book/\d\d_", path)} <= timed
+    assert "book/claims.html" not in timed

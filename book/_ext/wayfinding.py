@@ -20,6 +20,7 @@ from markupsafe import escape
 from sphinx.domains import Domain, ObjType
 
 LOST = "book/404"
+LOOKED_UP = {LOST, "book/claims"}  # no reading time: nobody reads the ledger from end to end
 GENERATED = {
     "genindex": "Index of the terms that the book defines, with links to the places where they are explained.",
     "search": "Search the book: pages, terms, equations, theorems, exercises and claims, by name and by number.",
@@ -126,7 +127,7 @@ def show_reading_time(app, doctree):
     """Put the reading time under the title."""
     sentence = length(Path(app.env.doc2path(app.env.docname))).sentence()
     title = next(doctree.findall(nodes.title), None)
-    if sentence and title and app.env.docname != LOST:
+    if sentence and title and app.env.docname not in LOOKED_UP:
         title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", sentence, classes=["reading-time"]))
 
 
