@@ -7,6 +7,8 @@ console, asked another host for anything, or asked its own for something that is
 import os
 import shutil
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,14 @@ def watch(page: Page, site: str) -> list[str]:
     page.on("console", said)
     page.on("pageerror", lambda error: problems.append(f"uncaught: {error}"))
     return problems
+
+
+def until(page: Page, holds: Callable[[], bool], what: object, *, seconds: float = 20) -> None:
+    """Let the page go on until `holds()`; fail when it takes longer than that."""
+    last = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < last, f"not within {seconds} s: {what}"
+        page.wait_for_timeout(50)
 
 
 def opener(site, new_page, opened: list):

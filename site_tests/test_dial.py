@@ -28,7 +28,7 @@ from cossim_helpers import (
     spectrum,
     whitened_cosine,
 )
-from site_tests.conftest import close, opener
+from site_tests.conftest import close, opener, until
 from site_tests.test_pages import RULES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
@@ -458,15 +458,19 @@ def test_axe_finds_nothing_in_any_state(open_page, theme):
 def test_it_says_what_it_shows(page, where):
     image = page.locator(".cossim-dial canvas").first
     press_preset(page, "Case 1")
-    page.wait_for_timeout(900)
+    until(page, lambda: "D = dMat(d)^0.50" in text(page, "[role=status]"), "the status says it")
     status = text(page, "[role=status]")
-    assert "cluster AUC 0.50" in status and "all items tied" in status and "D = dMat(d)^0.50" in status
+    assert "all items tied" in status and "cluster AUC 0.50" in status
     assert "cluster AUC 0.50" in image.get_attribute("aria-label")
-    press_preset(page, "Case 2")
-    assert "cluster AUC 0.50" in text(page, "[role=status]"), "it waits until the hand has come to rest"
-    page.wait_for_timeout(900)
-    assert f"cluster AUC {text(page, '[data-of=auc]')}" in image.get_attribute("aria-label")
+    at_once = page.get_by_role("button", name="Case 2", exact=True).evaluate("""(button) => new Promise((done) => {
+        button.click();
+        const status = button.closest(".cossim-dial").querySelector("[role=status]");
+        requestAnimationFrame(() => done(status.textContent));
+    })""")
+    assert at_once == status, "it waits until the hand has come to rest"
+    until(page, lambda: text(page, "[role=status]") != status, "the status follows")
     assert "all items tied" not in text(page, "[role=status]")
+    assert f"cluster AUC {text(page, '[data-of=auc]')}" in image.get_attribute("aria-label")
 
 
 def test_it_follows_the_theme(open_page, where):

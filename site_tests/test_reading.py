@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 from pypdf import PdfReader
 
-from site_tests.conftest import LANDING, READY, watch
+from site_tests.conftest import LANDING, READY, until, watch
 from site_tests.test_pages import OUT_OF_REACH, SETTLED, violations
 
 CHAPTER = "book/02_two_objectives.html"
@@ -53,20 +53,20 @@ def weigh(browser, site):
         problems = watch(page, site)
         network, addresses, sizes = context.new_cdp_session(page), {}, {}
 
-        def answered(event):
-            addresses[event["requestId"]] = event["response"]["url"]
+        def asked(event):
+            addresses[event["requestId"]] = event["request"]["url"]
 
         def loaded(event):
             sizes[event["requestId"]] = event["encodedDataLength"]
 
-        network.on("Network.responseReceived", answered)
+        network.on("Network.requestWillBeSent", asked)
         network.on("Network.loadingFinished", loaded)
         network.send("Network.enable")
         page.goto(f"{site}/{path}", wait_until="networkidle")
         page.evaluate(READY)
+        until(page, lambda: addresses.keys() == sizes.keys(), "each file that the page asked for has come")
         context.close()
         assert problems == []
-        assert addresses.keys() == sizes.keys()
         figures = sum(size for each, size in sizes.items() if "/_images/" in addresses[each])
         return figures, sum(sizes.values()) - figures
 
@@ -298,12 +298,9 @@ def test_what_a_page_does_wrong_is_noticed(site, new_page):
             document.body.append(Object.assign(new Image(), { src: address }));
         }
     }""")
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(500)
+    expected = {"first", "second", "third", "404.*fourth", "NAME_NOT_RESOLVED"}
+    until(page, lambda: expected == {each for each in expected if re.search(each, "\n".join(problems))}, expected)
     page.close()
-    for number, word in enumerate(["first", "second", "third", "404.*fourth"]):
-        assert any(re.search(word, problem) for problem in problems), (number, problems)
-    assert any("NAME_NOT_RESOLVED" in problem for problem in problems)
 
 
 def test_what_a_page_does_wrong_for_readers_is_noticed(open_page):
