@@ -154,9 +154,9 @@ def two_way_share(y):
     return of_level / (of_level + of_seed + of_rest)
 
 
-def test_all_but_three_combinations_are_equally_good(equal_devices):
+def test_all_but_four_combinations_are_equally_good(equal_devices):
     apart = {(model, device) for model in MODELS for device in deep.DEVICES if device not in equal_devices[model]}
-    assert apart == {("squared", "both"), ("squared", "cosine"), ("softmax", "dropout")}
+    assert apart == {("squared", "both"), ("squared", "cosine"), ("softmax", "dropout"), ("two-tower", "none")}
 
 
 @pytest.mark.claim("deep-models")
@@ -182,7 +182,7 @@ def test_the_device_explains_the_level(values, equal_devices, model):
         without = [two_way_share(np.delete(seeds(number), s, axis=1)) for s in range(8)]
         error = np.sqrt(7 / 8 * sum((np.array(without) - np.mean(without)) ** 2))  # the jackknife's
         assert whole - 2.365 * error > 0.7  # Student's t with 7 degrees of freedom
-    for data in ("0", "1", "2"):
+    for data in ("0", "1", "2") if model != "two-tower" else ():
         assert np.ptp(seeds("popularity", data).mean(axis=1)) > 0.6
 
 
