@@ -67,7 +67,7 @@ def test_a_permalink_shows_under_the_pointer_and_under_the_keyboard(open_page, a
     link.focus()
     assert opacity() == "1"
     page.keyboard.press("Enter")
-    assert page.url.endswith(f"#{anchor}")
+    page.wait_for_url(f"**#{anchor}")
 
 
 def test_one_walks_from_page_to_page(open_page):
@@ -75,8 +75,8 @@ def test_one_walks_from_page_to_page(open_page):
     seen = []
     while (following := page.locator("a.right-next")).count():
         seen.append(page.title())
-        following.click()
-        page.wait_for_load_state("load")
+        with page.expect_navigation(wait_until="load"):
+            following.click()
         assert page.locator("a.left-prev").count() == 1
     assert len(seen) == len(set(seen)) == len([name for name in HTML.glob("book/*.html")]) - 1
 
