@@ -35,8 +35,8 @@ class Recipe:
         softmax          u = φ(x̃ W + b),                         loss  −Σ_ui x_ui log softmax_i(⟨u, b_i⟩) / Σ_ui x_ui
         two-tower        u = φ(x̃ W₁ + b) W₂,  b_i = φ(e_i V₁ + c) V₂,
                          loss  −log softmax over the positives of the batch of ⟨u, b_j⟩ − log q_j, at the user's own,
-                         where x̃ lacks the positive, drawn evenly from the user's items; q_j is the probability that
-                         j is the positive of a random user; and other copies of the positive do not count
+                         where x̃ lacks the positive, drawn evenly from the user's items; q_j, the mean
+                         of x_uj / k_u over users, is how often j is drawn; other copies of the positive do not count
 
     plus `decay` times the sum of squares of all weights, without biases and gains.
 
@@ -138,8 +138,8 @@ def train_model(X, recipe: Recipe, *, rng=0, keep=()) -> TrainedModel | dict[int
     keep = {whole_number("keep", epoch, low=1, high=recipe.epochs, why=" (recipe.epochs)") for epoch in keep}
     if not X.any(axis=1).all():
         raise ValueError("X takes no empty row: a user without items teaches nothing")
-    positive = (X / X.sum(axis=1, keepdims=True)).mean(axis=0)
-    if recipe.model == "two-tower" and not positive.all():
+    q = (X / X.sum(axis=1, keepdims=True)).mean(axis=0)
+    if recipe.model == "two-tower" and not q.all():
         raise ValueError("X takes no empty column for a two-tower model: an item that nobody has is never a positive")
     key = jax.random.key(int(np.random.default_rng(rng).integers(2**32)))
     batches = n // recipe.batch_size
@@ -165,7 +165,7 @@ def train_model(X, recipe: Recipe, *, rng=0, keep=()) -> TrainedModel | dict[int
 
     kept = {}
     with jax.enable_x64(True):
-        log_q = jnp.log(jnp.asarray(positive))
+        log_q = jnp.log(jnp.asarray(q))
         X = jnp.asarray(X, dtype=jnp.int8)
         parameters = _start(jax, key, recipe, p)
         state = parameters, adam.init(parameters)

@@ -31,8 +31,6 @@ ARGUMENTS = [
 ]
 # What Sphinx and the theme write into each page for a reader with a choice of theme, and what they store of it.
 CHOOSE_THEME = "localStorage.setItem('mode', '{0}'); localStorage.setItem('theme', '{0}');"
-# What the browser itself withholds from a page without scripts, or no longer wants (an icon) of a page that is left.
-GIVEN_UP = {"csp", "net::ERR_ABORTED"}
 # A page is ready when it has all its files, its fonts, its formulas, and its wide formulas are marked.
 READY = """async () => {
     await document.fonts.ready;
@@ -115,7 +113,9 @@ def watch(page: Page, site: str) -> list[str]:
             problems.append(f"asked another host: {request.url}")
 
     def failed(request):
-        if request.failure not in GIVEN_UP:
+        withheld = request.failure == "csp"  # by the browser itself, from a page without scripts
+        icon = request.failure == "net::ERR_ABORTED" and request.resource_type == "other"  # of a page that was left
+        if not (withheld or icon):
             problems.append(f"{request.failure}: {request.url}")
 
     def answered(response):
