@@ -40,7 +40,7 @@ notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=b
 	$(bin)/python tools/notebooks.py $(NB)
 
 bench: $(developer) ## time the spectrum and the simulation against their competitors
-	$(bin)/python benchmarks/spectrum.py
+	$(bin)/python benchmarks/spectra.py
 	$(bin)/python benchmarks/simulation.py
 
 study: $(reader) ## compute the tables of long studies anew (about half an hour; it goes on where it was stopped)

@@ -36,7 +36,8 @@ from cossim_helpers import (
     precision_at_k,
     simulate_interactions,
 )
-from cossim_helpers.nonlinear import MODELS, Recipe, hold_out, item_similarities, ndcg_at_k, train_model
+from cossim_helpers import Recipe, hold_out, item_similarities, ndcg_at_k, train_checkpoints, train_model
+from cossim_helpers.trained.models import MODELS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -79,7 +80,7 @@ def data(seed):
 def validate(recipe, data_seed=0, seed=TUNING_SEED):
     """NDCG@10 on the validation users after each number of epochs of the grid."""
     X, (seen, held), *_ = data(data_seed)
-    kept = train_model(X, recipe, rng=seed, keep=EPOCHS)
+    kept = train_checkpoints(X, recipe, EPOCHS, rng=seed)
     return {"ndcg": [ndcg_at_k(kept[epochs].scores(seen), seen, held) for epochs in EPOCHS]}
 
 
@@ -118,7 +119,7 @@ def stored(task, recipe, *seeds):
 @cache
 def _code():
     """All that a result depends on, besides its arguments and the libraries."""
-    helpers = sorted((ROOT / "cossim_helpers").glob("*.py"))
+    helpers = sorted((ROOT / "cossim_helpers").rglob("*.py"))
     constants = N_TRAIN, N_VALIDATE, N_TEST, N_ITEMS, TUNING_SEED, EPOCHS, SIMILARITIES
     return repr(constants) + "".join(
         [*(inspect.getsource(part) for part in (data, validate, measure, nearest)),

@@ -27,7 +27,7 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum_from_gram,
 )
-from cossim_helpers.remedies import (
+from cossim_helpers import (
     activity_normalized,
     fractionally_whitened_cosine,
     inverse_propensity_scaled,

@@ -1,24 +1,24 @@
 """Small helpers behind the book: one module a stage, from the data to the figures.
 
-simulation → spectrum → closed_forms → gauge → similarity → metrics → plots.
-Objectives, remedies, nonlinear models, the dial and checks stand beside.
+simulation → spectra → closed_forms → gauge → similarity → metrics → plots.
+Objectives, checks, remedies and shares of variance stand beside; `trained` holds the models without a closed form,
+`widget` the dial. Matplotlib, JAX and SymPy load where they are used.
 """
 
 from .checks import check, check_at_most, check_differs
 from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
 from .dial import Dial, dial
 from .gauge import reparameterize, rescale, rotate
-from .metrics import all_tied, cluster_auc, mean_cosine, neighbor_weights, overlap_at_k, precision_at_k
-from .nonlinear import (
-    Recipe,
-    TrainedModel,
-    VarianceShares,
+from .metrics import (
+    all_tied,
+    cluster_auc,
     hold_out,
-    item_similarities,
+    mean_cosine,
     ndcg_at_k,
-    shares_with_intervals,
-    train_model,
-    variance_shares,
+    neighbor_weights,
+    overlap_at_k,
+    popularity_correlation,
+    precision_at_k,
 )
 from .objectives import (
     factor_penalty_gradient,
@@ -26,27 +26,32 @@ from .objectives import (
     product_penalty_gradient,
     product_penalty_objective,
 )
-from .plots import block_average, plot_cosine_matrix, plot_cosine_panels, plot_spectrum
+from .plots import block_average, plot_cosine_matrix, plot_cosine_panels
 from .remedies import (
-    CosineModel,
     activity_normalized,
     fractionally_whitened_cosine,
     inverse_propensity_scaled,
-    item_gram,
     layer_norm,
-    popularity_correlation,
     propensities,
     score_column_cosine,
     score_row_cosine,
     shifted_pmi,
     spectral_cosine,
     standardized_gram,
-    train_cosine,
     whitened_cosine,
 )
-from .similarity import cosine_similarity, item_item_cosine, user_item_cosine, user_user_cosine
+from .similarity import (
+    cosine_similarity,
+    item_item_cosine,
+    user_embeddings,
+    user_item_cosine,
+    user_user_cosine,
+)
 from .simulation import Interactions, simulate_interactions
-from .spectrum import Spectrum, spectrum, spectrum_from_gram
+from .spectra import Spectrum, item_gram, spectrum, spectrum_from_gram
+from .trained.models import CosineModel, Recipe, TrainedModel, item_similarities
+from .trained.training import train_checkpoints, train_cosine, train_model
+from .variance import VarianceShares, shares_with_intervals, variance_shares
 
 __all__ = [
     "CosineModel",
@@ -81,7 +86,6 @@ __all__ = [
     "overlap_at_k",
     "plot_cosine_matrix",
     "plot_cosine_panels",
-    "plot_spectrum",
     "popularity_correlation",
     "precision_at_k",
     "product_penalty_gradient",
@@ -102,8 +106,10 @@ __all__ = [
     "spectrum",
     "spectrum_from_gram",
     "standardized_gram",
+    "train_checkpoints",
     "train_cosine",
     "train_model",
+    "user_embeddings",
     "user_item_cosine",
     "user_user_cosine",
     "variance_shares",

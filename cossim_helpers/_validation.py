@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numbers
 import operator
+from collections.abc import Collection
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
+
+T = TypeVar("T")
 
 
 def real_array(name: str, value, *, ndim: int) -> np.ndarray:
@@ -42,14 +46,24 @@ def _require_finite(name: str, array: np.ndarray) -> None:
         raise ValueError(f"{name} takes finite numbers, got {bad} NaN or infinite value(s)")
 
 
-def real_number(name: str, value, *, at_least: float = -np.inf, above: float = -np.inf) -> float:
-    """`value` as a finite float that is at least `at_least` and strictly above `above`."""
+def real_number(
+    name: str,
+    value,
+    *,
+    at_least: float = -np.inf,
+    above: float = -np.inf,
+    at_most: float = np.inf,
+    below: float = np.inf,
+) -> float:
+    """`value` as a finite float that keeps the bounds: at_least ≤ value ≤ at_most, above < value < below."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} takes a real number, got {value!r} ({type(value).__name__})")
     number = float(value)
-    if not np.isfinite(number) or number < at_least or number <= above:
-        bound = f" above {above:g}" if above > -np.inf else f" of at least {at_least:g}" if at_least > -np.inf else ""
-        raise ValueError(f"{name} takes a finite number{bound}, got {value!r}")
+    if not (np.isfinite(number) and at_least <= number <= at_most and above < number < below):
+        bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
+        wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if np.isfinite(bound))
+        wanted = f"from {at_least:g} to {at_most:g}" if np.isfinite([at_least, at_most]).all() else wanted
+        raise ValueError(f"{name} takes a finite number{wanted and ' ' + wanted}, got {value!r}")
     return number
 
 
@@ -70,6 +84,56 @@ def whole_number(name: str, value, *, low: int, high: int | None = None, why: st
         limit = f"at least {low}" if high is None else f"from {low} to {high}{why}"
         raise ValueError(f"{name} takes an integer {limit}, got {number}")
     return number
+
+
+def non_negative(name: str, array):
+    """`array`, dense or sparse, unless one of its numbers is negative."""
+    if (smallest := array.min()) < 0:
+        raise ValueError(f"{name} takes numbers of at least 0, got a smallest of {smallest:g}")
+    return array
+
+
+def positive(name: str, array: np.ndarray) -> np.ndarray:
+    """`array`, unless one of its numbers is 0 or negative."""
+    if (smallest := array.min()) <= 0:
+        raise ValueError(f"{name} takes positive numbers, got a smallest of {smallest:g}")
+    return array
+
+
+def zero_one(name: str, array: np.ndarray) -> np.ndarray:
+    """`array`, unless it holds another number than 0 and 1."""
+    if other := array[(array != 0) & (array != 1)].tolist():
+        raise ValueError(f"{name} takes 0 and 1 only, got {other[0]:g}")
+    return array
+
+
+def zero_one_matrix(name: str, value) -> np.ndarray:
+    """`value` as a dense 0/1 matrix."""
+    matrix = real_matrix(name, value)
+    return zero_one(name, matrix.toarray() if sp.issparse(matrix) else matrix)
+
+
+def cluster_labels(name: str, value, n_items: int) -> np.ndarray:
+    """`value` as an array of `n_items` integers, the cluster of each item."""
+    labels = np.asarray(value)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name} takes integers, got dtype {labels.dtype}")
+    require_same(f"{name}, one for each item", labels.shape, (n_items,))
+    return labels
+
+
+def one_of(name: str, value, choices: Collection[str]) -> str:
+    """`value`, unless it is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} takes one of {tuple(choices)}, got {value!r}")
+    return value
+
+
+def instance_of(name: str, value, kind: type[T]) -> T:
+    """`value`, unless it is of another class."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} takes {kind.__name__}, got {type(value).__name__}")
+    return value
 
 
 def require_same(what: str, got: object, takes: object) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._validation import penalty, real_array, require_same, whole_number
-from .spectrum import Spectrum
+from ._validation import instance_of, non_negative, penalty, real_array, require_same, whole_number
+from .spectra import Spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +29,6 @@ class Factors:
         object.__setattr__(self, "A", real_array("A", self.A, ndim=2))
         object.__setattr__(self, "B", real_array("B", self.B, ndim=2))
         require_same("B, with the shape of A", self.B.shape, self.A.shape)
-
-
-def require_factors(factors) -> Factors:
-    """Return the argument `factors`, or raise TypeError if it is something else."""
-    if not isinstance(factors, Factors):
-        raise TypeError(f"factors takes Factors, got {type(factors).__name__}")
-    return factors
 
 
 def shrinkage(sigma, lam: float) -> np.ndarray:
@@ -63,7 +56,7 @@ def shrinkage(sigma, lam: float) -> np.ndarray:
     >>> shrinkage([10.0, 1.0, 0.0], lam=1.0).round(4)
     array([0.9901, 0.5   , 0.    ])
     """
-    sigma = _singular_values(sigma)
+    sigma = non_negative("sigma", real_array("sigma", sigma, ndim=1))
     hypotenuse = np.hypot(sigma, np.sqrt(penalty(lam)))  # √(σ² + λ), without overflow
     return np.divide(sigma, hypotenuse, out=np.zeros_like(sigma), where=sigma > 0) ** 2
 
@@ -140,15 +133,7 @@ def solve_factor_penalty(spectrum: Spectrum, lam: float, k: int | None = None) -
 
 def _top(spectrum, k):
     """The top k singular values and right singular vectors."""
-    if not isinstance(spectrum, Spectrum):
-        raise TypeError(f"spectrum takes a Spectrum, got {type(spectrum).__name__}")
+    instance_of("spectrum", spectrum, Spectrum)
     held = spectrum.sigma.size
     k = held if k is None else whole_number("k", k, low=1, high=held, why=" (what the spectrum holds)")
     return spectrum.sigma[:k], spectrum.V[:, :k]
-
-
-def _singular_values(sigma):
-    sigma = real_array("sigma", sigma, ndim=1)
-    if (sigma < 0).any():
-        raise ValueError(f"sigma takes numbers of at least 0, got a smallest of {sigma.min():g}")
-    return sigma

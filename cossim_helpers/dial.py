@@ -27,7 +27,7 @@ from .gauge import rescale
 from .metrics import cluster_auc
 from .plots import block_average, plot_cosine_panels
 from .similarity import item_item_cosine
-from .spectrum import Spectrum
+from .spectra import Spectrum
 
 MAX_ITEMS, MAX_USERS = 400, 40
 STATIC = {"B = V, exponent ½": 0.5, "Eq. 5, exponent 0": 0.0, "Case 2, exponent −½": -0.5}  # of D = dMat(d)^e

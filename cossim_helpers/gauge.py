@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._validation import real_array, require_same
-from .closed_forms import Factors, require_factors
+from ._validation import instance_of, real_array, require_same
+from .closed_forms import Factors
 
 
 def rescale(factors: Factors, d) -> Factors:
@@ -87,7 +87,7 @@ def reparameterize(factors: Factors, G) -> Factors:
 
 
 def _rank(factors):
-    return require_factors(factors).A.shape[1]
+    return instance_of("factors", factors, Factors).A.shape[1]
 
 
 def _square(name, value, k):

@@ -1,4 +1,4 @@
-"""Stage 6: how well cosines recover known clusters, and how much two cosine matrices agree.
+"""Stage 6: how well cosines recover known clusters, how much two cosine matrices agree, how well a model predicts.
 
 Cosines within 1e-9 of each other count as tied everywhere in this module.
 """
@@ -7,9 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._validation import real_array, require_same, whole_number
+from ._validation import (
+    cluster_labels,
+    real_array,
+    real_number,
+    require_same,
+    whole_number,
+    zero_one,
+    zero_one_matrix,
+)
 
 TIE = 1e-9
+
+
+# --- known clusters ---
 
 
 def cluster_auc(cosine, item_cluster) -> float:
@@ -47,6 +58,9 @@ def mean_cosine(cosine, item_cluster) -> tuple[float, float]:
     """
     same, different = _pairs(cosine, item_cluster)
     return float(same.mean()), float(different.mean())
+
+
+# --- nearest neighbors ---
 
 
 def neighbor_weights(cosine, k: int = 10) -> np.ndarray:
@@ -99,7 +113,7 @@ def precision_at_k(cosine, item_cluster, k: int = 10) -> float:
     Arguments and errors as in `neighbor_weights` and `cluster_auc`; ties enter by their expectation.
     """
     weights = neighbor_weights(cosine, k)
-    cluster = _clusters(item_cluster, len(weights))
+    cluster = cluster_labels("item_cluster", item_cluster, len(weights))
     return float(np.sum(weights * (cluster[:, None] == cluster)) / (k * len(weights)))
 
 
@@ -116,10 +130,103 @@ def overlap_at_k(cosine_a, cosine_b, k: int = 10) -> float:
     return float(np.sum(a * b) / (k * len(a)))
 
 
+# --- popularity ---
+
+
+def popularity_correlation(cosine, popularity) -> float:
+    """Spearman's rank correlation of an item's mean cosine with its popularity; ties share their mean rank.
+
+    Parameters
+    ----------
+    cosine : array_like, shape (p, p)
+        The diagonal is not used. Mean cosines are rounded to multiples of 1e-9 before they are ranked.
+    popularity : array_like, shape (p,)
+
+    Returns
+    -------
+    float
+        0 if all mean cosines are tied.
+    """
+    cosine, popularity = real_array("cosine", cosine, ndim=2), real_array("popularity", popularity, ndim=1)
+    require_same("popularity and cosine, (p,) and (p, p)", cosine.shape, (popularity.size,) * 2)
+    mean = np.rint((cosine.sum(axis=1) - np.diag(cosine)) / (len(cosine) - 1) / TIE)  # in steps of TIE
+    if np.ptp(mean) == 0 or np.ptp(popularity) == 0:
+        return 0.0
+    from scipy.stats import spearmanr  # half a second to load: only for whoever ranks
+
+    return float(spearmanr(mean, popularity).statistic)
+
+
+# --- quality on held-out interactions ---
+
+
+def hold_out(X, share: float = 0.2, *, min_items: int = 5, rng=0) -> tuple[np.ndarray, np.ndarray]:
+    """(seen, held): the items of each user in two parts, 0/1 arrays of shape (m, p).
+
+    Of each user with k_u ≥ min_items, ⌈share · k_u⌉ items chosen at random are held out, but never all of them; the
+    other users are left out.
+
+    Parameters
+    ----------
+    X : array_like or sparse array, shape (n, p)
+        0/1.
+    share : float
+        Above 0 and below 1.
+    min_items : int
+        At least 2, so that a part is never empty.
+    rng : int, SeedSequence, Generator or None
+    """
+    X, share = zero_one_matrix("X", X), real_number("share", share, above=0.0, below=1.0)
+    min_items = whole_number("min_items", min_items, low=2)
+    X = X[X.sum(axis=1) >= min_items]
+    if not len(X):
+        raise ValueError(f"X takes a user with at least min_items = {min_items} items, got none")
+    k_u = X.sum(axis=1, keepdims=True)
+    n_held = np.minimum(np.ceil(share * k_u), k_u - 1)
+    lot = np.where(X > 0, np.random.default_rng(rng).random(X.shape), 2.0)
+    held = (np.argsort(np.argsort(lot, axis=1), axis=1) < n_held).astype(float)
+    return X - held, held
+
+
+def ndcg_at_k(scores, seen, held, k: int = 10) -> float:
+    """Normalized discounted cumulative gain of the k unseen items with the highest scores, averaged over users.
+
+        DCG = Σ_{r=1..k} h_(r) / log₂(r + 1),   divided by its largest value, with the user's held-out items on top
+
+    Parameters
+    ----------
+    scores, seen, held : array_like, shape (m, p)
+        seen and held are 0/1 and share no item. Seen items are not ranked; each user has a held-out item.
+    k : int
+
+    Returns
+    -------
+    float
+        From 0 to 1. Ties go to the item with the lower number.
+    """
+    scores, seen, held = (real_array(name, value, ndim=2) for name, value in
+                          (("scores", scores), ("seen", seen), ("held", held)))
+    for name, value in (("seen", seen), ("held", held)):
+        require_same(f"{name}, with the shape of scores", value.shape, scores.shape)
+        zero_one(name, value)
+    if (seen * held).any():
+        raise ValueError("held takes items that are not in seen, got one that is")
+    k = whole_number("k", k, low=1, high=scores.shape[1], why=" (p)")
+    if not held.any(axis=1).all():
+        raise ValueError("held takes at least one item of each user")
+    top = np.argsort(np.where(seen > 0, np.inf, -scores), axis=1, kind="stable")[:, :k]
+    discount = 1 / np.log2(np.arange(2, k + 2))
+    ideal = np.cumsum(discount)[np.minimum(held.sum(axis=1), k).astype(int) - 1]
+    return float(np.mean(np.take_along_axis(held, top, axis=1) @ discount / ideal))
+
+
+# --- what the functions above share ---
+
+
 def _pairs(cosine, item_cluster):
     """Cosines of the pairs i < j of one cluster, and of those of two clusters."""
     cosine = _square(cosine)
-    cluster = _clusters(item_cluster, len(cosine))
+    cluster = cluster_labels("item_cluster", item_cluster, len(cosine))
     i, j = np.triu_indices(len(cosine), 1)
     same = cluster[i] == cluster[j]
     if not same.any() or same.all():
@@ -133,14 +240,6 @@ def _square(cosine, name="cosine"):
     cosine = real_array(name, cosine, ndim=2)
     require_same(f"{name}, square", cosine.shape[1], cosine.shape[0])
     return cosine
-
-
-def _clusters(item_cluster, n_items):
-    cluster = np.asarray(item_cluster)
-    if cluster.dtype.kind not in "iu":
-        raise TypeError(f"item_cluster takes integers, got dtype {cluster.dtype}")
-    require_same("item_cluster, one for each item", cluster.shape, (n_items,))
-    return cluster
 
 
 def _neighbor_arguments(cosine, k):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from ._validation import penalty, real_matrix, require_same
-from .closed_forms import Factors, require_factors
+from ._validation import instance_of, penalty, real_matrix, require_same
+from .closed_forms import Factors
 
 _BLOCK = 1_000  # rows of the residual that are held at once
 
@@ -89,5 +89,6 @@ def _squared_error_gradient(X, A, B):
 
 def _arguments(X, factors, lam):
     X = real_matrix("X", X)
-    require_same("X, with as many columns as A has rows", X.shape[1], require_factors(factors).A.shape[0])
+    instance_of("factors", factors, Factors)
+    require_same("X, with as many columns as A has rows", X.shape[1], factors.A.shape[0])
     return X, factors.A, factors.B, penalty(lam)

@@ -1,16 +1,18 @@
-"""Figures. Each function draws into axes or returns a figure; none shows or stores anything."""
+"""Stage 7: figures. Each function draws into axes or returns a figure; none shows or stores anything."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from ._validation import real_array, whole_number
+
+if TYPE_CHECKING:  # Matplotlib takes half a second to load: only for whoever draws
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 PIXELS = 250  # a heat map of more rows is averaged down to about these
 
@@ -58,6 +60,8 @@ def plot_cosine_matrix(ax: Axes, cosine, item_cluster=None, *, limits: tuple[flo
 def plot_cosine_panels(cosines: Mapping[str, np.ndarray], item_cluster=None, *,
                        limits: tuple[float, float] = (-1.0, 1.0), columns: int = 2) -> Figure:
     """One heat map for each entry of `cosines` (title → matrix), all with the same colors and one color bar."""
+    import matplotlib.pyplot as plt
+
     columns = min(columns, len(cosines))
     rows = -(-len(cosines) // columns)
     figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(2.95 * columns + 0.7, 3.1 * rows))
@@ -68,14 +72,3 @@ def plot_cosine_panels(cosines: Mapping[str, np.ndarray], item_cluster=None, *,
         ax.label_outer()
     figure.colorbar(image, ax=axes, label="cosine", shrink=0.9)
     return figure
-
-
-def plot_spectrum(ax: Axes, sigma, lams: Mapping[str, float] | None = None) -> None:
-    """Singular values against their index on logarithmic axes; `lams` (label → level) adds horizontal lines."""
-    sigma = real_array("sigma", sigma, ndim=1)
-    ax.loglog(np.arange(1, sigma.size + 1), np.where(sigma > 0, sigma, np.nan), marker=".", linewidth=1)
-    for number, (label, level) in enumerate((lams or {}).items()):
-        ax.axhline(level, color=f"C{number + 1}", linestyle=("--", ":", "-.")[number % 3], label=label)
-    if lams:
-        ax.legend()
-    ax.set(xlabel="index i", ylabel="singular value σᵢ")

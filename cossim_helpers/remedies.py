@@ -5,23 +5,19 @@ Four places to act: on the data before the fit, inside the loss, on the fitted f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
-from scipy.stats import spearmanr
 
-from ._validation import real_array, real_matrix, real_number, require_same, whole_number
-from .closed_forms import Factors, require_factors
+from ._validation import instance_of, non_negative, positive, real_array, real_matrix, real_number, require_same
+from .closed_forms import Factors
 from .similarity import cosine_similarity, user_embeddings
-from .spectrum import _gram_by_dense_blocks
+from .spectra import item_gram
 
 _EPS = np.finfo(np.float64).eps
 
 
-# --- outside the embedding space: functions of the product A Bᵀ, so no G can move them --------------------------
+# --- outside the embedding space: functions of the product A Bᵀ, so no G can move them ---
 
 
 def score_column_cosine(X, factors: Factors) -> np.ndarray:
@@ -65,7 +61,7 @@ def score_row_cosine(X, factors: Factors) -> np.ndarray:
     return cosine_similarity(P @ _triangle(B).T)
 
 
-# --- whitening: on the fitted factors ----------------------------------------------------------------------------
+# --- whitening: on the fitted factors ---
 
 
 def whitened_cosine(factors: Factors) -> np.ndarray:
@@ -78,9 +74,7 @@ def whitened_cosine(factors: Factors) -> np.ndarray:
     ----------
     Su et al. (2021) whiten sentence embeddings (about their mean, which is not invariant under a shift of B).
     """
-    B = require_factors(factors).B
-    left, size, _ = scipy.linalg.svd(B, full_matrices=False)
-    return cosine_similarity(left[:, size > max(B.shape) * _EPS * size[0]])
+    return fractionally_whitened_cosine(factors, 1.0)
 
 
 def fractionally_whitened_cosine(factors: Factors, alpha: float) -> np.ndarray:
@@ -98,7 +92,7 @@ def fractionally_whitened_cosine(factors: Factors, alpha: float) -> np.ndarray:
     -------
     ndarray, shape (p, p)
     """
-    alpha, B = _alpha(alpha), require_factors(factors).B
+    alpha, B = real_number("alpha", alpha, at_least=0.0, at_most=1.0), instance_of("factors", factors, Factors).B
     left, size, _ = scipy.linalg.svd(B, full_matrices=False)
     kept = size > max(B.shape) * _EPS * size[0]
     return cosine_similarity(left[:, kept] * size[kept] ** (1 - alpha))  # B = left size rightᵀ
@@ -122,7 +116,8 @@ def spectral_cosine(factors: Factors, alpha: float) -> np.ndarray:
     -------
     ndarray, shape (p, p)
     """
-    alpha, factors = _alpha(alpha), require_factors(factors)
+    alpha = real_number("alpha", alpha, at_least=0.0, at_most=1.0)
+    instance_of("factors", factors, Factors)
     R_A = _triangle(factors.A)
     Q_B, R_B = scipy.linalg.qr(factors.B, mode="economic")
     _, s, Zt = scipy.linalg.svd(R_A @ R_B.T)  # W = Q_A (R_A R_Bᵀ) Q_Bᵀ
@@ -130,7 +125,7 @@ def spectral_cosine(factors: Factors, alpha: float) -> np.ndarray:
     return cosine_similarity(Q_B @ Zt[kept].T * s[kept] ** (1 - alpha))
 
 
-# --- normalization of an embedding -------------------------------------------------------------------------------
+# --- normalization of an embedding ---
 
 
 def layer_norm(E, gain=None, bias=None) -> np.ndarray:
@@ -174,12 +169,7 @@ def layer_norm(E, gain=None, bias=None) -> np.ndarray:
     return centered / centered.std(axis=1, keepdims=True) * gain + bias
 
 
-# --- before the fit: changes of the data -------------------------------------------------------------------------
-
-
-def item_gram(X) -> np.ndarray:
-    """XᵀX, shape (p, p), added up over dense blocks of rows: X itself stays as sparse as it is."""
-    return _gram_by_dense_blocks(real_matrix("X", X))
+# --- before the fit: changes of the data ---
 
 
 def standardized_gram(X) -> np.ndarray:
@@ -232,7 +222,7 @@ def activity_normalized(X, exponent: float = 1.0) -> np.ndarray | sp.csr_array:
     ndarray or sparse array
         As sparse as X.
     """
-    X, exponent = _counts("X", X), real_number("exponent", exponent)
+    X, exponent = non_negative("X", real_matrix("X", X)), real_number("exponent", exponent)
     activity = np.asarray(X.sum(axis=1)).ravel()
     weight = np.where(activity > 0, activity, 1.0) ** -exponent
     return sp.csr_array(sp.diags_array(weight) @ X) if sp.issparse(X) else weight[:, None] * X
@@ -260,13 +250,9 @@ def propensities(counts, exponent: float, floor: float = 0.0) -> np.ndarray:
     ----------
     Schnabel et al. (2016).
     """
-    counts = real_array("counts", counts, ndim=1)
-    if (counts <= 0).any():
-        raise ValueError(f"counts takes positive numbers, got a smallest of {counts.min():g}")
+    counts = positive("counts", real_array("counts", counts, ndim=1))
     exponent = real_number("exponent", exponent, at_least=0.0)
-    floor = real_number("floor", floor, at_least=0.0)
-    if floor > 1:
-        raise ValueError(f"floor takes a number from 0 to 1, got {floor:g}")
+    floor = real_number("floor", floor, at_least=0.0, at_most=1.0)
     return np.maximum((counts / counts.max()) ** exponent, floor)
 
 
@@ -286,8 +272,7 @@ def inverse_propensity_scaled(X, propensity) -> np.ndarray | sp.csr_array:
     """
     X, propensity = real_matrix("X", X), real_array("propensity", propensity, ndim=1)
     require_same("propensity, one for each column of X", propensity.size, X.shape[1])
-    if (propensity <= 0).any():
-        raise ValueError(f"propensity takes positive numbers, got a smallest of {propensity.min():g}")
+    positive("propensity", propensity)
     return sp.csr_array(X @ sp.diags_array(1 / propensity)) if sp.issparse(X) else X / propensity
 
 
@@ -329,146 +314,9 @@ def shifted_pmi(counts, *, exponent: float = 0.75, negatives: float = 1.0, posit
     return np.log(np.maximum(ratio, 1.0) if positive else ratio)
 
 
-# --- inside the loss: training for the cosine --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class CosineModel:
-    """A model whose score is s · cos(x_u A, b_i).
-
-    Attributes
-    ----------
-    factors : Factors
-        A and B, shape (p, k). The row lengths of B and the size of A as a whole mean nothing: the loss does not see
-        them.
-    scale : float
-        s > 0.
-    loss : float
-        At the end of the training.
-    """
-
-    factors: Factors
-    scale: float
-    loss: float
-
-
-def train_cosine(X, k: int, *, loss: Literal["squared", "softmax"] = "squared", steps: int = 300,
-                 learning_rate: float = 0.15, start: Factors | None = None, rng=0) -> CosineModel:
-    """Train for the cosine itself: full-batch Adam on a loss of the scores y_ui = s · cos(x_u A, b_i).
-
-        "squared":  min_{A,B,s} (1/np) Σ_ui (x_ui − y_ui)²
-        "softmax":  min_{A,B,s} −(1/Σx) Σ_ui x_ui log softmax_i(y_u·)
-
-    Parameters
-    ----------
-    X : array_like or sparse array, shape (n, p)
-        Numbers of at least 0, no empty row. Held dense: n p numbers.
-    k : int
-        Rank of the model.
-    loss : {"squared", "softmax"}
-    steps, learning_rate : int, float
-        Steps of Adam; the rate falls to 0 along a half cosine.
-    start : Factors, optional
-        Where to start, shape (p, k). Default: independent normal numbers.
-    rng : int, SeedSequence, Generator or None
-        Source of the start (SPEC 7).
-
-    Returns
-    -------
-    CosineModel
-        In float64. What training ends with differs between processors in the last digits, and more where the loss is
-        flat: compare rounded conclusions.
-
-    References
-    ----------
-    Steck, Ekanadham and Kallus (2024), §3.
-    """
-    import jax  # 350 MB installed, and a second to load: only for whoever trains
-    import jax.numpy as jnp
-    import optax
-
-    X = _counts("X", X)
-    X = X.toarray() if sp.issparse(X) else X
-    if (X.sum(axis=1) == 0).any():
-        raise ValueError("X takes no empty row: a user without items has no direction")
-    if loss not in ("squared", "softmax"):
-        raise ValueError(f"loss takes one of ('squared', 'softmax'), got {loss!r}")
-    k, steps = whole_number("k", k, low=1, high=X.shape[1], why=" (p)"), whole_number("steps", steps, low=1)
-    rate = optax.cosine_decay_schedule(real_number("learning_rate", learning_rate, above=0.0), steps)
-    if start is None:
-        rng = np.random.default_rng(rng)
-        start = Factors(*(rng.standard_normal((2, X.shape[1], k)) / np.sqrt(k)))
-    require_same("start, with A of shape (p, k)", require_factors(start).A.shape, (X.shape[1], k))
-
-    def objective(parameters, X):
-        unit_users, unit_items = _unit(X @ parameters["A"]), _unit(parameters["B"])
-        scores = jnp.exp(parameters["log_scale"]) * unit_users @ unit_items.T
-        if loss == "squared":
-            return jnp.mean((X - scores) ** 2)
-        return -jnp.sum(X * jax.nn.log_softmax(scores, axis=1)) / X.sum()
-
-    def _unit(E):
-        return E / jnp.linalg.norm(E, axis=1, keepdims=True)
-
-    adam = optax.adam(rate)
-
-    @jax.jit
-    def step(state, X):
-        parameters, moments = state
-        value, gradient = jax.value_and_grad(objective)(parameters, X)
-        change, moments = adam.update(gradient, moments)
-        return (optax.apply_updates(parameters, change), moments), value
-
-    with jax.enable_x64(True):
-        parameters = {"A": jnp.array(start.A), "B": jnp.array(start.B), "log_scale": jnp.zeros(())}
-        state, X = (parameters, adam.init(parameters)), jnp.array(X)
-        for _ in range(steps):
-            state, _ = step(state, X)
-        parameters = state[0]
-        final = Factors(np.array(parameters["A"]), np.array(parameters["B"]))
-        return CosineModel(final, float(np.exp(parameters["log_scale"])), float(objective(parameters, X)))
-
-
-# --- a yardstick -------------------------------------------------------------------------------------------------
-
-
-def popularity_correlation(cosine, popularity) -> float:
-    """Spearman's rank correlation of an item's mean cosine with its popularity; ties share their mean rank.
-
-    Parameters
-    ----------
-    cosine : array_like, shape (p, p)
-        The diagonal is not used. Mean cosines are rounded to 9 decimals before they are ranked.
-    popularity : array_like, shape (p,)
-
-    Returns
-    -------
-    float
-        0 if all mean cosines are tied.
-    """
-    cosine, popularity = real_array("cosine", cosine, ndim=2), real_array("popularity", popularity, ndim=1)
-    require_same("popularity and cosine, (p,) and (p, p)", cosine.shape, (popularity.size,) * 2)
-    mean = ((cosine.sum(axis=1) - np.diag(cosine)) / (len(cosine) - 1)).round(9)
-    if np.ptp(mean) == 0 or np.ptp(popularity) == 0:
-        return 0.0
-    return float(spearmanr(mean, popularity).statistic)
+# --- what the functions above share ---
 
 
 def _triangle(M):
     """R, at most square, of M = Q R with orthonormal columns in Q: MᵀM = RᵀR."""
     return scipy.linalg.qr(M, mode="r")[0][: M.shape[1]]
-
-
-def _alpha(alpha):
-    alpha = real_number("alpha", alpha, at_least=0.0)
-    if alpha > 1:
-        raise ValueError(f"alpha takes a number from 0 to 1, got {alpha:g}")
-    return alpha
-
-
-def _counts(name, X):
-    X = real_matrix(name, X)
-    smallest = X.min()
-    if smallest < 0:
-        raise ValueError(f"{name} takes numbers of at least 0, got a smallest of {smallest:g}")
-    return X

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from ._validation import real_matrix, require_same
-from .closed_forms import Factors, require_factors
+from ._validation import instance_of, real_matrix, require_same
+from .closed_forms import Factors
 
 
 def cosine_similarity(P, Q=None) -> np.ndarray:
@@ -52,7 +52,7 @@ def item_item_cosine(factors: Factors) -> np.ndarray:
 
     Returns an ndarray of shape (p, p). After `rescale` by D it is Ω B D⁻² Bᵀ Ω with Ω that of B D⁻¹ (paper, §2.1).
     """
-    return cosine_similarity(require_factors(factors).B)
+    return cosine_similarity(instance_of("factors", factors, Factors).B)
 
 
 def user_user_cosine(X, factors: Factors) -> np.ndarray:
@@ -76,8 +76,9 @@ def user_item_cosine(X, factors: Factors) -> np.ndarray:
 def user_embeddings(X, factors: Factors) -> np.ndarray:
     """X A, shape (n, k): one embedding a user. Raises ValueError where X has another width than A has rows."""
     X = real_matrix("X", X)
-    require_same("X, with as many columns as A has rows", X.shape[1], require_factors(factors).A.shape[0])
-    return X @ factors.A
+    A = instance_of("factors", factors, Factors).A
+    require_same("X, with as many columns as A has rows", X.shape[1], A.shape[0])
+    return X @ A
 
 
 def _unit_rows(M):

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from ._validation import real_array, real_number, whole_number
+from ._validation import one_of, real_array, real_number, whole_number
 
 USERS_PER_BLOCK = 500  # part of the law of the draws: another value draws other data from the same seed
 
@@ -106,8 +106,8 @@ def simulate_interactions(
     p_c = _cluster_probabilities(cluster_probabilities, n_clusters)
     beta_range = _exponent_range(popularity_exponents)
     alpha = real_number("preference_concentration", preference_concentration, above=0.0)
-    _one_of("popularity_law", popularity_law, ("rank", "random"))
-    _one_of("preference_law", preference_law, ("dirichlet", "uniform"))
+    one_of("popularity_law", popularity_law, ("rank", "random"))
+    one_of("preference_law", preference_law, ("dirichlet", "uniform"))
     if max_activity is None:
         max_activity = max(n_items // 2, 1)
     max_activity = whole_number("max_activity", max_activity, low=1, high=n_items, why=" (n_items)")
@@ -197,8 +197,3 @@ def _exponent_range(value):
     if exponents.size != 2 or exponents[0] < 0 or exponents[1] < exponents[0]:
         raise ValueError(f"popularity_exponents takes (low, high) with 0 <= low <= high, got {value!r}")
     return exponents
-
-
-def _one_of(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name} takes one of {choices}, got {value!r}")

@@ -28,7 +28,7 @@ from cossim_helpers import (
     spectrum,
     spectrum_from_gram,
 )
-from cossim_helpers.remedies import (
+from cossim_helpers import (
     activity_normalized,
     fractionally_whitened_cosine,
     inverse_propensity_scaled,

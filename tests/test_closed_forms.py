@@ -211,7 +211,7 @@ F = solve_product_penalty(S, 1.0)
     (lambda: solve_product_penalty(S, 1.0, 0), ValueError, "k takes an integer from 1 to 5 .*spectrum holds.*got 0"),
     (lambda: solve_factor_penalty(S, 1.0, 6), ValueError, "k takes an integer from 1 to 5"),
     (lambda: solve_product_penalty(S, 1.0, 2.0), TypeError, "k takes an integer, got 2.0"),
-    (lambda: solve_product_penalty(np.eye(3), 1.0), TypeError, "spectrum takes a Spectrum, got ndarray"),
+    (lambda: solve_product_penalty(np.eye(3), 1.0), TypeError, "spectrum takes Spectrum, got ndarray"),
     (lambda: shrinkage([-1.0], 1.0), ValueError, "sigma takes numbers of at least 0"),
     (lambda: shrinkage([1.0], -2), ValueError, "lam takes"),
     (lambda: product_penalty_objective(INSTANCES["tall"], F, -1), ValueError, "lam takes"),

@@ -18,7 +18,8 @@ import scipy.stats
 from sklearn.metrics import roc_auc_score
 
 from cossim_helpers import overlap_at_k, simulate_interactions
-from cossim_helpers.nonlinear import MODELS, Recipe, item_similarities, ndcg_at_k, train_model
+from cossim_helpers import Recipe, item_similarities, ndcg_at_k, train_model
+from cossim_helpers.trained.models import MODELS
 
 ROOT = Path(__file__).parents[1]
 
@@ -257,8 +258,8 @@ def test_a_result_is_stored_under_all_that_it_depends_on(monkeypatch, name, valu
 
 
 def test_a_result_is_stored_under_the_code_of_all_helpers():
-    helpers = sorted((deep.ROOT / "cossim_helpers").glob("*.py"))
-    assert {"nonlinear.py", "simulation.py", "closed_forms.py"} <= {path.name for path in helpers}
+    helpers = sorted((deep.ROOT / "cossim_helpers").rglob("*.py"))
+    assert {"training.py", "simulation.py", "closed_forms.py"} <= {path.name for path in helpers}
     assert all(path.read_text(encoding="utf-8") in deep._code() for path in helpers)
 
 

@@ -1,4 +1,4 @@
-"""The functions of cossim_helpers/nonlinear.py against loops over their formulas, and what they refuse."""
+"""The models without a closed form, their training and their quality, against loops over their formulas, and what they refuse."""
 
 import functools
 import itertools
@@ -15,19 +15,19 @@ import scipy.stats
 from oracles import cosine_by_loops
 from sklearn.metrics import ndcg_score
 
-from cossim_helpers import nonlinear
-from cossim_helpers.nonlinear import (
-    MODELS,
-    NORMALIZATIONS,
+from cossim_helpers import (
     Recipe,
     TrainedModel,
     hold_out,
     item_similarities,
     ndcg_at_k,
     shares_with_intervals,
+    train_checkpoints,
     train_model,
     variance_shares,
 )
+from cossim_helpers.trained import _jax, models
+from cossim_helpers.trained.models import MODELS, NORMALIZATIONS
 
 P, K, WIDTH = 6, 3, 4  # items, dimension, hidden units of the small models below
 KINDS = [(model, normalization) for model in MODELS for normalization in NORMALIZATIONS]
@@ -136,7 +136,7 @@ def batch_loss(recipe, w, X, keys, log_q):
     """The losses of the code, one for each key, without decay."""
     with jax.enable_x64(True):
         w, X, log_q = ({name: jnp.asarray(value) for name, value in w.items()}, jnp.asarray(X), jnp.asarray(log_q))
-        one = jax.jit(lambda key: nonlinear._batch_loss(jax, w, X, key, recipe, log_q))
+        one = jax.jit(lambda key: _jax.batch_loss(w, X, key, recipe, log_q))
         return np.asarray(jax.vmap(one)(keys))
 
 
@@ -271,7 +271,7 @@ def test_training_is_adam_on_the_loss_with_decay(model, normalization, start):
     """Three epochs of one batch, redone in NumPy with numerical gradients from the start that the model has alone."""
     X = interactions(np.random.default_rng(1), 5)
     recipe = Recipe(model, normalization, decay=0.02, learning_rate=0.05, epochs=3, k=K, batch_size=5)
-    kept = train_model(sp.csr_array(X), recipe, rng=3, keep=(1, 2))
+    kept = train_checkpoints(sp.csr_array(X), recipe, (1, 2, 3), rng=3)
     assert list(kept) == [1, 2, 3]
     w, moments = with_the_rest(start(model, P), model, normalization), None
     for epoch, found in kept.items():
@@ -286,13 +286,13 @@ def test_training_is_adam_on_the_loss_with_decay(model, normalization, start):
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_training_the_two_tower_model_is_adam_on_the_loss_of_some_positives(normalization, start, monkeypatch):
     """As above: at each step one of the 12 draws of positives explains where the parameters go."""
-    monkeypatch.setattr(nonlinear, "HIDDEN", WIDTH)
+    monkeypatch.setattr(models, "HIDDEN", WIDTH)
     X = np.zeros((3, 5))
     for x, own in zip(X, [(0, 1, 2), (0, 2), (3, 4)]):
         x[list(own)] = 1.0
     log_q = np.log(np.mean([row / row.sum() for row in X], axis=0))  # how often each item is the positive
     recipe = Recipe("two-tower", normalization, decay=0.02, learning_rate=0.05, epochs=2, k=K, batch_size=3)
-    kept = train_model(X, recipe, rng=3, keep=(1,))
+    kept = train_checkpoints(X, recipe, (1, 2), rng=3)
     w, moments = with_the_rest(start("two-tower", 5), "two-tower", normalization), None
     for epoch, found in kept.items():
         assert found.parameters.keys() == w.keys()
@@ -318,7 +318,7 @@ def closed_form_linear_optimum(X, k):
 def test_the_linear_model_approaches_its_closed_form_from_above():
     X = interactions(np.random.default_rng(2), 30)
     recipe = Recipe("linear", learning_rate=0.02, epochs=2_000, k=2, batch_size=30)
-    kept = train_model(X, recipe, rng=1, keep=(1, 100))
+    kept = train_checkpoints(X, recipe, (1, 100, 2_000), rng=1)
     losses = [np.mean(np.sum((X - model.predictions(X)) ** 2, axis=1)) for model in kept.values()]
     best = closed_form_linear_optimum(X, 2)
     assert losses[0] > losses[1] > losses[2] >= best - 1e-9
@@ -340,7 +340,7 @@ def test_the_same_rng_trains_the_same_and_keep_changes_nothing():
     X = interactions(np.random.default_rng(6), 9)
     recipe = Recipe("softmax", "layer", dropout=0.4, decay=1e-3, epochs=4, k=2, batch_size=4)
     before = X.copy()
-    kept = train_model(X, recipe, rng=11, keep=(2, 3))
+    kept = train_checkpoints(X, recipe, (2, 3, 4), rng=11)
     short = train_model(X, replace(recipe, epochs=2), rng=np.random.default_rng(11))
     other = train_model(X, replace(recipe, epochs=2), rng=12)
     assert list(kept) == [2, 3, 4]
@@ -364,7 +364,7 @@ def test_recipes_of_one_model_see_the_users_in_the_same_order():
 
     def weights(normalization="none", rng=0, **changes):
         recipe = Recipe("linear", normalization, epochs=8, k=K, batch_size=4, **changes)
-        return {epoch: model.parameters["W"] for epoch, model in train_model(X, recipe, rng=rng, keep=(1,)).items()}
+        return {epoch: model.parameters["W"] for epoch, model in train_checkpoints(X, recipe, (1, 8), rng=rng).items()}
 
     def users(found, start):
         moved = [set(np.flatnonzero((found[epoch] != start).any(axis=1)) // private) for epoch in (1, 8)]
@@ -389,7 +389,7 @@ def test_the_start_keeps_the_size_of_a_vector(model):
     recipe = Recipe(model, k=k)
     with jax.enable_x64(True):
         parameters = {name: np.asarray(value)
-                      for name, value in nonlinear._start(jax, jax.random.key(1), recipe, p).items()}
+                      for name, value in _jax.start(recipe, p, jax.random.key(1)).items()}
     trained = TrainedModel(recipe, parameters)
     expected = {"linear": 1.0, "two-tower": 1.0}.get(model, 0.5)
     assert np.mean(trained.user_vectors(X) ** 2) == pytest.approx(expected, rel=0.35)
@@ -513,18 +513,18 @@ def test_train_refuses(change, error, match):
         train_model(change(X), Recipe("linear", epochs=1, k=K, batch_size=6))
 
 
-@pytest.mark.parametrize(("keep", "error"), [((3,), ValueError), ((0,), ValueError), ((1.5,), TypeError)])
-def test_train_refuses_epochs_that_it_does_not_reach(keep, error):
+@pytest.mark.parametrize(("epochs", "error"), [((3,), ValueError), ((0,), ValueError), ((), ValueError), ((1.5,), TypeError)])
+def test_train_refuses_epochs_that_it_does_not_reach(epochs, error):
     X = interactions(np.random.default_rng(0), 6)
     X[:, 0] = 1.0
-    with pytest.raises(error, match=r"^keep takes"):
-        train_model(X, Recipe("linear", epochs=2, batch_size=6), keep=keep)
+    with pytest.raises(error, match=r"^epochs takes"):
+        train_checkpoints(X, Recipe("linear", epochs=2, batch_size=6), epochs)
 
 
 def test_train_keeps_the_epochs_of_an_array():
     X = interactions(np.random.default_rng(0), 6)
     X[:, 0] = 1.0
-    assert sorted(train_model(X, Recipe("linear", epochs=3, batch_size=6), keep=np.array([1, 2]))) == [1, 2, 3]
+    assert sorted(train_checkpoints(X, Recipe("linear", epochs=3, batch_size=6), np.array([1, 2]))) == [1, 2]
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95, np.nan])

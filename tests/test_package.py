@@ -9,7 +9,11 @@ import pytest
 
 import cossim_helpers
 
-MODULES = [m.name for m in pkgutil.iter_modules(cossim_helpers.__path__)]
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(cossim_helpers.__path__, "cossim_helpers.")
+    if module.name != "cossim_helpers.__main__"
+]
 
 
 @pytest.mark.parametrize("name", cossim_helpers.__all__)
@@ -22,4 +26,4 @@ def test_public_names_have_docstrings_and_type_hints(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
-    assert doctest.testmod(importlib.import_module(f"cossim_helpers.{name}")).failed == 0
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

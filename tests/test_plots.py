@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from cossim_helpers import block_average, plot_cosine_matrix, plot_cosine_panels, plot_spectrum
+from cossim_helpers import block_average, plot_cosine_matrix, plot_cosine_panels
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +42,6 @@ def test_heat_map_shows_the_numbers_given():
     image = plot_cosine_matrix(ax, cosine, limits=(0, 1), title="t")
     np.testing.assert_allclose(image.get_array(), block_average(cosine))
     assert image.get_cmap().name == "viridis" and image.get_extent() == [0, 300, 300, 0]
-
-
-def test_spectrum_with_its_levels():
-    _, ax = plt.subplots()
-    plot_spectrum(ax, [5.0, 2.0, 0.0], {"λ": 1.0})
-    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [5, 2, np.nan])
-    assert list(ax.lines[1].get_ydata()) == [1, 1] and ax.get_xscale() == ax.get_yscale() == "log"
 
 
 def test_bad_input_names_the_argument():

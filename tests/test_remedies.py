@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from oracles import cosine_by_loops, random_orthogonal
 
 from cossim_helpers import Factors, cosine_similarity, reparameterize, simulate_interactions
-from cossim_helpers.remedies import (
+from cossim_helpers import (
     activity_normalized,
     fractionally_whitened_cosine,
     inverse_propensity_scaled,
@@ -190,7 +190,7 @@ GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
     (lambda: score_column_cosine(np.ones((2, 4)), GOOD), ValueError, "X, with as many columns"),
     (lambda: score_row_cosine([[np.nan, 0, 0]], GOOD), ValueError, "X takes finite"),
     (lambda: whitened_cosine(np.eye(3)), TypeError, "factors takes Factors"),
-    (lambda: spectral_cosine(GOOD, 1.1), ValueError, "alpha takes a number from 0 to 1, got 1.1"),
+    (lambda: spectral_cosine(GOOD, 1.1), ValueError, "alpha takes a finite number from 0 to 1, got 1.1"),
     (lambda: fractionally_whitened_cosine(GOOD, -0.1), ValueError, "alpha"),
     (lambda: fractionally_whitened_cosine(GOOD, "1"), TypeError, "alpha"),
     (lambda: layer_norm([[2.0, 2.0], [1.0, 0.0]]), ValueError, "got 1 constant row"),
@@ -199,7 +199,7 @@ GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
     (lambda: activity_normalized([[-1.0]]), ValueError, "X takes numbers of at least 0"),
     (lambda: propensities([0.0, 1.0], 1.0), ValueError, "counts takes positive"),
     (lambda: propensities([1.0], -1.0), ValueError, "exponent"),
-    (lambda: propensities([1.0], 1.0, 1.5), ValueError, "floor takes a number from 0 to 1"),
+    (lambda: propensities([1.0], 1.0, 1.5), ValueError, "floor takes a finite number from 0 to 1"),
     (lambda: inverse_propensity_scaled(np.eye(2), [1.0]), ValueError, "propensity, one for each column"),
     (lambda: inverse_propensity_scaled(np.eye(2), [1.0, 0.0]), ValueError, "propensity takes positive"),
     (lambda: shifted_pmi([[1.0, 0.0], [1.0, 0.0]]), ValueError, "no empty column"),

@@ -1,6 +1,6 @@
 """How fast, how exact and how frugal `spectrum` is on data of the paper's size: `make bench`.
 
-    python benchmarks/spectrum.py [--rounds N] [--users N]
+    python benchmarks/spectra.py [--rounds N] [--users N]
 
 Fails where one of the figures that the book promises is missed.
 """

@@ -9,10 +9,18 @@ import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 
-from ._validation import real_array, real_matrix, require_same, whole_number
+from ._validation import non_negative, real_array, real_matrix, require_same, whole_number
 
 _EPS = np.finfo(np.float64).eps
 _BLOCK_NUMBERS = 4_000_000  # numbers in a dense block of rows: 32 MB in float64
+# Seconds of each step, measured on two cores; only their ratios matter, and they choose a route, never a result.
+_SECONDS = {
+    "dense product": 2e-11,  # a multiplication of XᵀX over dense blocks
+    "sparse product": 4e-9,  # a pair of entries in one row of X
+    "Lanczos vector": 2e-8,  # an entry of X, or of a vector, for each pair that is wanted
+    "eigenpairs": 2e-10,  # m³ of an m × m eigenproblem
+}
+_LANCZOS_FROM, _LANCZOS_SHARE = 2_000, 10  # for smaller m or k above m/10, a dense eigenproblem costs little
 _GRAM_IS_ENOUGH = 1e-5  # σ_k²/σ_1² from which eigenvalues of XᵀX give σ_k to better than 1e-8
 
 
@@ -34,9 +42,9 @@ class Spectrum:
     def __post_init__(self):
         sigma, V = real_array("sigma", self.sigma, ndim=1), real_array("V", self.V, ndim=2)
         require_same("V, with one column for each singular value", V.shape[1], sigma.size)
-        if (sigma < 0).any() or (np.diff(sigma) > 0).any():
-            raise ValueError("sigma takes falling numbers of at least 0, got a smallest of "
-                             f"{sigma.min():g} and a largest rise of {np.diff(sigma, prepend=sigma[0]).max():g}")
+        non_negative("sigma", sigma)
+        if (rise := np.diff(sigma, prepend=sigma[0]).max()) > 0:
+            raise ValueError(f"sigma takes falling numbers, got a largest rise of {rise:g}")
         departure = abs(V.T @ V - np.eye(sigma.size)).max()
         if departure > 1e-8:
             raise ValueError(f"V takes orthonormal columns, got max|VᵀV − I| = {departure:.3g}")
@@ -145,7 +153,12 @@ def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
     return Spectrum(np.sqrt(eigenvalues[:k]), _fix_signs(V[:, :k]))
 
 
-# --- the routes: each takes X and k, and returns sigma (k,) and V (p, k) ---------------------------------------
+def item_gram(X) -> np.ndarray:
+    """XᵀX, shape (p, p), added up over dense blocks of rows: X itself stays as sparse as it is."""
+    return _gram_by_dense_blocks(real_matrix("X", X))
+
+
+# --- the routes: each takes X and k, and returns sigma (k,) and V (p, k) ---
 
 
 def _dense_gram(X, k):
@@ -203,17 +216,18 @@ _ROUTES = {"dense gram": _dense_gram, "sparse gram": _sparse_gram, "lanczos": _l
 
 
 def _cheapest_route(X, k):
-    """The route with the least estimated seconds; the constants were measured on two cores, only ratios matter."""
+    """The route with the least estimated seconds."""
     m = min(X.shape)
     if not sp.issparse(X):
         return "dense gram"
-    eigenpairs = 2e-10 * m**3
+    eigenpairs = _SECONDS["eigenpairs"] * m**3
     per_row = np.diff((X if X.shape[0] >= X.shape[1] else sp.csr_array(X.T)).indptr).astype(float)
     seconds = {
-        "dense gram": 2e-11 * max(X.shape) * m**2 + eigenpairs,
-        "sparse gram": 4e-9 * np.sum(per_row**2) + eigenpairs,
-        "lanczos": 2e-8 * (X.nnz + sum(X.shape)) * k if m > 2_000 and k < m / 10 else np.inf,
+        "dense gram": _SECONDS["dense product"] * max(X.shape) * m**2 + eigenpairs,
+        "sparse gram": _SECONDS["sparse product"] * np.sum(per_row**2) + eigenpairs,
     }
+    if m > _LANCZOS_FROM and k < m / _LANCZOS_SHARE:
+        seconds["lanczos"] = _SECONDS["Lanczos vector"] * (X.nnz + sum(X.shape)) * k
     return min(seconds, key=seconds.get)
 
 

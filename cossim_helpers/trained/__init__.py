@@ -1,0 +1,1 @@
+"""Models that training determines: what they are, and their training with JAX."""

@@ -1,0 +1,142 @@
+"""Training of the models without a closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._validation import (
+    instance_of,
+    non_negative,
+    one_of,
+    real_matrix,
+    real_number,
+    require_same,
+    whole_number,
+    zero_one_matrix,
+)
+from ..closed_forms import Factors
+from .models import CosineModel, Recipe, TrainedModel
+
+
+def train_model(X, recipe: Recipe, *, rng=0) -> TrainedModel:
+    """Train a model with Adam on mini-batches, in float64, on the CPU or whatever JAX finds.
+
+    Parameters
+    ----------
+    X : array_like or sparse array, shape (n, p)
+        0/1, no empty row, n ≥ batch_size.
+    recipe : Recipe
+    rng : int, SeedSequence, Generator or None
+        Source of one key (SPEC 7), from which the start, the order of the users, the masks and the positives follow.
+        Recipes with the same model and k start from the same weights and see the users in the same order.
+    Returns
+    -------
+    TrainedModel
+        What training ends with differs between processors in the last digits: compare rounded conclusions.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a matrix with other numbers than 0 and 1, an empty row, fewer rows than a batch takes, or, for a two-tower
+        model, an empty column.
+    """
+    return train_checkpoints(X, recipe, [recipe.epochs], rng=rng)[recipe.epochs]
+
+
+def train_checkpoints(X, recipe: Recipe, epochs: Sequence[int], *, rng=0) -> dict[int, TrainedModel]:
+    """One training, and the model as it was after some of its epochs: {epoch: model}.
+
+    Parameters
+    ----------
+    X, recipe, rng
+        As in `train_model`.
+    epochs : sequence of int
+        After which to keep the model, from 1 to recipe.epochs. Training stops after the last of them.
+
+    Returns
+    -------
+    dict of TrainedModel by epoch
+        Each is what `train_model` gives for a recipe with that number of epochs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `train_model`, and for no epoch or one that is never reached.
+    """
+    instance_of("recipe", recipe, Recipe)
+    X = zero_one_matrix("X", X)
+    whole_number("recipe.batch_size", recipe.batch_size, low=1, high=len(X), why=" (users)")
+    keep = {whole_number("epochs", epoch, low=1, high=recipe.epochs, why=" (recipe.epochs)") for epoch in epochs}
+    if not keep:
+        raise ValueError("epochs takes at least one epoch, got none")
+    if not X.any(axis=1).all():
+        raise ValueError("X takes no empty row: a user without items teaches nothing")
+    q = (X / X.sum(axis=1, keepdims=True)).mean(axis=0)  # how often each item is drawn as a positive
+    if recipe.model == "two-tower" and not q.all():
+        raise ValueError("X takes no empty column for a two-tower model: an item that nobody has is never a positive")
+    seed = int(np.random.default_rng(rng).integers(2**32))
+
+    from . import _jax
+
+    return {epoch: TrainedModel(recipe, weights) for epoch, weights in _jax.train(X, q, recipe, seed, keep).items()}
+
+
+def train_cosine(
+    X,
+    k: int,
+    *,
+    loss: Literal["squared", "softmax"] = "squared",
+    steps: int = 300,
+    learning_rate: float = 0.15,
+    start: Factors | None = None,
+    rng=0,
+) -> CosineModel:
+    """Train for the cosine itself: full-batch Adam on a loss of the scores y_ui = s · cos(x_u A, b_i).
+
+        "squared":  min_{A,B,s} (1/np) Σ_ui (x_ui − y_ui)²
+        "softmax":  min_{A,B,s} −(1/Σx) Σ_ui x_ui log softmax_i(y_u·)
+
+    Parameters
+    ----------
+    X : array_like or sparse array, shape (n, p)
+        Numbers of at least 0, no empty row. Held dense: n p numbers.
+    k : int
+        Rank of the model.
+    loss : {"squared", "softmax"}
+    steps, learning_rate : int, float
+        Steps of Adam; the rate falls to 0 along a half cosine.
+    start : Factors, optional
+        Where to start, shape (p, k). Default: independent normal numbers.
+    rng : int, SeedSequence, Generator or None
+        Source of the start (SPEC 7).
+
+    Returns
+    -------
+    CosineModel
+        In float64. What training ends with differs between processors in the last digits, and more where the loss is
+        flat: compare rounded conclusions.
+
+    References
+    ----------
+    Steck, Ekanadham and Kallus (2024), §3.
+    """
+    X = non_negative("X", real_matrix("X", X))
+    X = X.toarray() if sp.issparse(X) else X
+    if (X.sum(axis=1) == 0).any():
+        raise ValueError("X takes no empty row: a user without items has no direction")
+    one_of("loss", loss, ("squared", "softmax"))
+    k, steps = whole_number("k", k, low=1, high=X.shape[1], why=" (p)"), whole_number("steps", steps, low=1)
+    learning_rate = real_number("learning_rate", learning_rate, above=0.0)
+    if start is None:
+        A, B = np.random.default_rng(rng).standard_normal((2, X.shape[1], k)) / np.sqrt(k)
+        start = Factors(A, B)
+    require_same("start, with A of shape (p, k)", instance_of("start", start, Factors).A.shape, (X.shape[1], k))
+
+    from . import _jax
+
+    found, final_loss = _jax.train_cosine(X, start.A, start.B, loss, steps, learning_rate)
+    return CosineModel(Factors(found.A, found.B), float(np.exp(found.log_scale)), final_loss)
