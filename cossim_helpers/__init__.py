@@ -23,6 +23,9 @@ from .metrics import (
 from .objectives import (
     factor_penalty_gradient,
     factor_penalty_objective,
+    minimize_factor_penalty,
+    minimize_factors,
+    minimize_product_penalty,
     product_penalty_gradient,
     product_penalty_objective,
 )
@@ -81,6 +84,9 @@ __all__ = [
     "item_similarities",
     "layer_norm",
     "mean_cosine",
+    "minimize_factor_penalty",
+    "minimize_factors",
+    "minimize_product_penalty",
     "ndcg_at_k",
     "neighbor_weights",
     "overlap_at_k",

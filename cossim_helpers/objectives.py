@@ -1,11 +1,14 @@
-"""Both objectives and their gradients, straight from their definitions: what an independent optimizer needs."""
+"""Both objectives and their gradients, straight from their definitions, and an optimizer that knows no closed form."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from ._validation import instance_of, penalty, real_matrix, require_same
+from ._validation import instance_of, penalty, real_array, real_matrix, real_number, require_same, whole_number
 from .closed_forms import Factors
 
 _BLOCK = 1_000  # rows of the residual that are held at once
@@ -31,8 +34,7 @@ def product_penalty_objective(X, factors: Factors, lam: float) -> float:
     ValueError, TypeError
         For λ < 0, NaN or infinite values, or shapes that do not match.
     """
-    X, A, B, lam = _arguments(X, factors, lam)
-    return _squared_error(X, A, B) + lam * float(np.sum((A.T @ A) * (B.T @ B)))  # ‖ABᵀ‖² = ⟨AᵀA, BᵀB⟩
+    return _product_penalty_value(*_arguments(X, factors, lam))
 
 
 def product_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray, np.ndarray]:
@@ -43,9 +45,7 @@ def product_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarra
 
     Arguments and errors as in `product_penalty_objective`; returns two ndarrays of shape (p, k).
     """
-    X, A, B, lam = _arguments(X, factors, lam)
-    dA, dB = _squared_error_gradient(X, A, B)
-    return dA + 2 * lam * A @ (B.T @ B), dB + 2 * lam * B @ (A.T @ A)
+    return _product_penalty_slope(*_arguments(X, factors, lam))
 
 
 def factor_penalty_objective(X, factors: Factors, lam: float) -> float:
@@ -53,8 +53,7 @@ def factor_penalty_objective(X, factors: Factors, lam: float) -> float:
 
     Arguments and errors as in `product_penalty_objective`; returns a float.
     """
-    X, A, B, lam = _arguments(X, factors, lam)
-    return _squared_error(X, A, B) + lam * float(np.sum((X @ A) ** 2) + np.sum(B**2))
+    return _factor_penalty_value(*_arguments(X, factors, lam))
 
 
 def factor_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +64,162 @@ def factor_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray
 
     Arguments and errors as in `product_penalty_objective`; returns two ndarrays of shape (p, k).
     """
-    X, A, B, lam = _arguments(X, factors, lam)
+    return _factor_penalty_slope(*_arguments(X, factors, lam))
+
+
+def minimize_product_penalty(X, lam: float, k: int, *, start: Factors | None = None, rng=0) -> Factors:
+    """A minimizer of Eq. 1, found by L-BFGS, which knows the objective and its gradient and no closed form.
+
+        min_{A,B} ‖X − X A Bᵀ‖²_F + λ ‖A Bᵀ‖²_F                          (Eq. 1)
+
+    Which one of the infinitely many it finds depends on the start.
+
+    Parameters
+    ----------
+    X : array_like or sparse array, shape (n, p)
+    lam : float
+        λ ≥ 0.
+    k : int
+        Columns of A and B, at least 1; it may exceed the rank of X.
+    start : Factors, optional
+        Where to start, A and B of shape (p, k). Default: entries from N(0, 0.5²).
+    rng : int or numpy Generator
+        Draws the default start, A before B.
+
+    Returns
+    -------
+    Factors
+        A and B, shape (p, k).
+
+    Raises
+    ------
+    ValueError, TypeError
+        For λ < 0, NaN or infinite values, k below 1, or a start of another shape.
+    RuntimeError
+        Where the search ends at a point that is not stationary (see `minimize_factors`).
+    """
+    return _minimize_penalty(_product_penalty_value, _product_penalty_slope, X, lam, k, start, rng)
+
+
+def minimize_factor_penalty(X, lam: float, k: int, *, start: Factors | None = None, rng=0) -> Factors:
+    """A minimizer of Eq. 2, found by L-BFGS, which knows the objective and its gradient and no closed form.
+
+        min_{A,B} ‖X − X A Bᵀ‖²_F + λ (‖X A‖²_F + ‖B‖²_F)               (Eq. 2)
+
+    Arguments, errors and what is returned as in `minimize_product_penalty`.
+    """
+    return _minimize_penalty(_factor_penalty_value, _factor_penalty_slope, X, lam, k, start, rng)
+
+
+def minimize_factors(
+    objective_and_gradients: Callable[..., tuple[Any, Sequence[Any]]],
+    start: Sequence[Any],
+    *,
+    tol: float = 1e-6,
+    max_iterations: int = 20_000,
+) -> list[np.ndarray]:
+    """Where L-BFGS ends from `start`, for a smooth objective f of one or several arrays.
+
+    Parameters
+    ----------
+    objective_and_gradients : callable
+        Takes as many arrays as `start` holds, of the same shapes; returns the value of f there, and a sequence
+        of its gradients by each of them.
+    start : sequence of array_like
+        Arrays of any shapes, such as (A, B).
+    tol : float
+        The end z has to be stationary: ‖∇f(z)‖ · s ≤ tol · max(|f(z)|, |f(start)|), where s is the larger of ‖z‖
+        and ‖start‖ (1 in its place where start is zero). This stays the same where f or z changes its unit.
+    max_iterations : int
+        At least 1.
+
+    Returns
+    -------
+    list of ndarray
+        One array for each of `start`, a local minimizer of f as far as `tol` tells. A start at a saddle stays there.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a start that is empty or not finite, a gradient of another shape, or tol ≤ 0.
+    RuntimeError
+        Where f is not finite, or the end not stationary: the gradient is wrong, f is not smooth or has no minimum,
+        or max_iterations is too small.
+
+    Examples
+    --------
+    >>> [z] = minimize_factors(lambda z: (((z - 3) ** 2).sum(), [2 * (z - 3)]), [[0.0, 1.0]])
+    >>> z.round(6)
+    array([3., 3.])
+    """
+    if not callable(objective_and_gradients):
+        raise TypeError(f"objective_and_gradients takes a callable, got {type(objective_and_gradients).__name__}")
+    if not isinstance(start, (Sequence, np.ndarray)) or isinstance(start, str):
+        raise TypeError(f"start takes a sequence of arrays, got {type(start).__name__}")
+    if len(start) == 0:
+        raise ValueError("start takes at least one array, got none")
+    begin = [real_array(f"start[{i}]", one, ndim=np.ndim(one)) for i, one in enumerate(start)]
+    tol = real_number("tol", tol, above=0.0)
+    rounds = whole_number("max_iterations", max_iterations, low=1)
+    return _lbfgs(objective_and_gradients, begin, tol, rounds)
+
+
+def _minimize_penalty(value, slope, X, lam, k, start, rng):
+    X, lam, k = real_matrix("X", X), penalty(lam), whole_number("k", k, low=1)
+    shape = (X.shape[1], k)
+    if start is None:
+        start = Factors(*(0.5 * np.random.default_rng(rng).standard_normal((2, *shape))))
+    A = instance_of("start", start, Factors).A
+    require_same("start, with A of as many rows as X has columns, and k columns", A.shape, shape)
+    A, B = _lbfgs(lambda A, B: (value(X, A, B, lam), slope(X, A, B, lam)), [start.A, start.B], 1e-6, 20_000)
+    return Factors(A, B)
+
+
+def _lbfgs(objective_and_gradients, start, tol, max_iterations):
+    """The one L-BFGS driver: arrays become one vector and back, and the end is checked to be stationary."""
+    from scipy.optimize import minimize  # here, since the import takes a while and most readers never need it
+
+    shapes, cuts = [one.shape for one in start], np.cumsum([one.size for one in start])[:-1]
+
+    def unpack(z):
+        return [part.reshape(shape) for part, shape in zip(np.split(z, cuts), shapes)]
+
+    def function(z):
+        value, gradients = objective_and_gradients(*unpack(z))
+        got = [np.shape(one) for one in gradients]
+        require_same("objective_and_gradients, the shapes of its gradients", got, shapes)
+        slope = np.concatenate([np.ravel(one) for one in gradients]).astype(np.float64)
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
+            raise RuntimeError(f"L-BFGS came to a point where the objective is {value} or its gradient is not finite")
+        return float(value), slope
+
+    z = np.concatenate([one.ravel() for one in start])  # tolerances of 0: go on until the value falls no more
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": 0.0, "gtol": 0.0, "maxcor": 30}
+    found = minimize(function, z, jac=True, method="L-BFGS-B", options=options)
+    size = max(np.linalg.norm(z) or 1.0, np.linalg.norm(found.x))
+    left, scale = np.linalg.norm(found.jac) * size, max(abs(found.fun), abs(function(z)[0]))
+    if left > tol * scale:
+        raise RuntimeError(
+            f"L-BFGS ends at a point that is not stationary: ‖gradient‖ · ‖point‖ is {left:.3g}, "
+            f"at most {tol:g} · {scale:.3g} is needed ({found.nit} iterations; {found.message})"
+        )
+    return unpack(found.x)
+
+
+def _product_penalty_value(X, A, B, lam):
+    return _squared_error(X, A, B) + lam * float(np.sum((A.T @ A) * (B.T @ B)))  # ‖ABᵀ‖² = ⟨AᵀA, BᵀB⟩
+
+
+def _product_penalty_slope(X, A, B, lam):
+    dA, dB = _squared_error_gradient(X, A, B)
+    return dA + 2 * lam * A @ (B.T @ B), dB + 2 * lam * B @ (A.T @ A)
+
+
+def _factor_penalty_value(X, A, B, lam):
+    return _squared_error(X, A, B) + lam * float(np.sum((X @ A) ** 2) + np.sum(B**2))
+
+
+def _factor_penalty_slope(X, A, B, lam):
     dA, dB = _squared_error_gradient(X, A, B)
     return dA + 2 * lam * (X.T @ (X @ A)), dB + 2 * lam * B
 

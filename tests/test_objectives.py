@@ -1,0 +1,181 @@
+"""The L-BFGS drivers against the closed forms, against minima known by hand, and against what they must refuse."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cossim_helpers import (
+    Factors,
+    factor_penalty_gradient,
+    factor_penalty_objective,
+    item_item_cosine,
+    minimize_factor_penalty,
+    minimize_factors,
+    minimize_product_penalty,
+    product_penalty_gradient,
+    product_penalty_objective,
+    solve_factor_penalty,
+    solve_product_penalty,
+    spectrum,
+)
+
+X = (np.random.default_rng(1).random((30, 8)) < 0.4).astype(float)
+DRIVERS = [minimize_product_penalty, minimize_factor_penalty]
+both_drivers = pytest.mark.parametrize("driver", DRIVERS)
+
+
+@pytest.mark.parametrize(("lam", "k"), [(0.0, 3), (0.7, 8), (2.0, 3), (50.0, 2), (2.0, 10)])
+def test_eq1_against_the_closed_form(lam, k):
+    closed = solve_product_penalty(spectrum(X), lam, min(k, 8))  # a k above p changes nothing
+    ends = [minimize_product_penalty(X, lam, k, rng=seed) for seed in range(3)]
+    for end in ends:
+        assert end.A.shape == end.B.shape == (8, k)
+        assert product_penalty_objective(X, end, lam) == pytest.approx(
+            product_penalty_objective(X, closed, lam), rel=1e-9
+        )
+        np.testing.assert_allclose(end.A @ end.B.T, closed.A @ closed.B.T, atol=1e-5)
+    assert abs(item_item_cosine(ends[0]) - item_item_cosine(ends[1])).max() > 0.05  # the choice is the start's
+
+
+@pytest.mark.parametrize(("lam", "k"), [(0.7, 8), (2.0, 3), (3.0, 10)])
+def test_eq2_against_the_closed_form(lam, k):
+    closed = solve_factor_penalty(spectrum(X), lam, min(k, 8))
+    for seed in range(3):
+        end = minimize_factor_penalty(X, lam, k, rng=seed)
+        assert end.A.shape == end.B.shape == (8, k)
+        assert factor_penalty_objective(X, end, lam) == pytest.approx(
+            factor_penalty_objective(X, closed, lam), rel=1e-9
+        )
+        np.testing.assert_allclose(end.A @ end.B.T, closed.A @ closed.B.T, atol=1e-5)
+        np.testing.assert_allclose(end.B @ end.B.T, closed.B @ closed.B.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", [sp.csr_array, sp.coo_matrix, lambda dense: dense.astype(bool), np.ndarray.tolist])
+@both_drivers
+def test_every_kind_of_X(driver, form):
+    one, other = driver(form(X), 1.0, 3), driver(X, 1.0, 3)
+    np.testing.assert_allclose(one.A @ one.B.T, other.A @ other.B.T, atol=1e-5)
+
+
+@both_drivers
+def test_the_seed_draws_the_start_and_a_start_replaces_it(driver):
+    np.testing.assert_array_equal(driver(X, 1.0, 3, rng=4).A, driver(X, 1.0, 3, rng=np.random.default_rng(4)).A)
+    assert abs(driver(X, 1.0, 3, rng=4).A - driver(X, 1.0, 3, rng=5).A).max() > 0.01
+    start = Factors(*(0.5 * np.random.default_rng(4).standard_normal((2, 8, 3))))
+    np.testing.assert_array_equal(driver(X, 1.0, 3, start=start).A, driver(X, 1.0, 3, rng=4).A)
+    np.testing.assert_array_equal(start.A, 0.5 * np.random.default_rng(4).standard_normal((2, 8, 3))[0])
+
+
+def test_the_drivers_minimize_what_the_objectives_say():
+    for driver, objective, gradient in (
+        (minimize_product_penalty, product_penalty_objective, product_penalty_gradient),
+        (minimize_factor_penalty, factor_penalty_objective, factor_penalty_gradient),
+    ):
+
+        def both(A, B, objective=objective, gradient=gradient):
+            return objective(X, Factors(A, B), 1.5), gradient(X, Factors(A, B), 1.5)
+
+        start = 0.5 * np.random.default_rng(0).standard_normal((2, 8, 3))
+        end = driver(X, 1.5, 3)
+        np.testing.assert_allclose(minimize_factors(both, start), [end.A, end.B], atol=1e-6)
+
+
+def test_arrays_of_several_shapes():
+    target = [np.arange(6.0).reshape(2, 3), np.array([1.0, -1.0]), np.array(4.0)]
+    calls = []
+
+    def function(*arrays):
+        calls.append([one.shape for one in arrays])
+        return sum(((a - t) ** 2).sum() for a, t in zip(arrays, target)), [2 * (a - t) for a, t in zip(arrays, target)]
+
+    end = minimize_factors(function, [np.zeros((2, 3)), [0, 0], 0])
+    assert {tuple(one) for one in calls} == {((2, 3), (2,), ())}
+    for found, t in zip(end, target, strict=True):
+        assert found.shape == t.shape
+        np.testing.assert_allclose(found, t, atol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("stretch", [1e-3, 1.0, 1e3])
+def test_whether_an_end_is_stationary_does_not_depend_on_units(scale, stretch):
+    def rosenbrock(z):
+        x, y = z / stretch
+        slope = np.array([-400 * x * (y - x * x) - 2 * (1 - x), 200 * (y - x * x)])
+        return scale * (100 * (y - x * x) ** 2 + (1 - x) ** 2), [scale * slope / stretch]
+
+    [end] = minimize_factors(rosenbrock, [stretch * np.array([-1.2, 1.0])])
+    np.testing.assert_allclose(end / stretch, 1.0, atol=1e-2)
+    with pytest.raises(RuntimeError, match="not stationary"):
+        minimize_factors(rosenbrock, [stretch * np.array([-1.2, 1.0])], max_iterations=5)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: ((z**2).sum(), [-2 * z]),  # a gradient of the wrong sign
+        lambda z: (abs(z).sum() + abs(z - 1).sum() ** 2, [np.ones(3)]),  # a gradient of another function
+        lambda z: (abs(z - 0.3).sum() + 1, [np.where(z > 0.3, 1.0, -1.0)]),  # a kink at the minimum
+    ],
+)
+def test_an_end_that_is_not_stationary_is_an_error(function):
+    with pytest.raises(RuntimeError, match="not stationary"):
+        minimize_factors(function, [[1.0, 2.0, -1.5]])
+
+
+def test_a_start_at_zero_needs_a_gradient_of_zero():
+    [end] = minimize_factors(lambda z: (1 + (z**2).sum(), [2 * z]), [np.zeros(2)])
+    assert not end.any()
+    with pytest.raises(RuntimeError, match="not stationary"):
+        minimize_factors(lambda z: (1 + (z**2).sum(), [2 * z + 1e-3]), [np.zeros(2)])  # the gradient is wrong
+
+
+def test_no_minimum_and_no_number():
+    with pytest.raises(RuntimeError, match=r"not stationary|not finite"), np.errstate(all="ignore"):
+        minimize_factors(lambda z: (-(z**4).sum(), [-4 * z**3]), [[1.0]])
+    with pytest.raises(RuntimeError, match=r"objective is nan"):
+        minimize_factors(lambda z: (np.nan, [z]), [[1.0]])
+    with pytest.raises(RuntimeError, match=r"gradient is not finite"):
+        minimize_factors(lambda z: (1.0, [np.inf * z]), [[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"lam": -1}, ValueError, "lam takes"),
+        ({"lam": "1"}, TypeError, "lam takes"),
+        ({"k": 0}, ValueError, "k takes an integer at least 1, got 0"),
+        ({"k": 2.0}, TypeError, "k takes an integer"),
+        ({"X": X[0]}, ValueError, "X takes a non-empty 2-dimensional array"),
+        ({"X": np.where(X > 0, np.nan, X)}, ValueError, "X takes finite numbers"),
+        ({"start": (X, X)}, TypeError, "start takes Factors, got tuple"),
+        ({"start": Factors(X[:8, :2], X[:8, :2])}, ValueError, r"start, with .*got \(8, 2\), takes \(8, 3\)"),
+        ({"start": Factors(X[:7, :3], X[:7, :3])}, ValueError, r"start, with .*got \(7, 3\), takes \(8, 3\)"),
+    ],
+)
+@both_drivers
+def test_bad_arguments_of_the_drivers(driver, change, error, message):
+    with pytest.raises(error, match=message):
+        driver(**({"X": X, "lam": 1.0, "k": 3} | change))
+
+
+def parabola(z):
+    return (z**2).sum(), [2 * z]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((3, [[1.0]]), {}, TypeError, "objective_and_gradients takes a callable, got int"),
+        ((parabola, Factors(X, X)), {}, TypeError, "start takes a sequence of arrays, got Factors"),
+        ((parabola, []), {}, ValueError, "start takes at least one array"),
+        ((parabola, [[np.nan]]), {}, ValueError, r"start\[0\] takes finite numbers"),
+        ((parabola, [["a"]]), {}, TypeError, r"start\[0\] takes real numbers"),
+        ((lambda z: (0.0, [z[:1]]), [[1.0, 2.0]]), {}, ValueError, r"shapes of its gradients: got \[\(1,\)\]"),
+        ((lambda z: (0.0, [z, z]), [[1.0, 2.0]]), {}, ValueError, "shapes of its gradients"),
+        ((parabola, [[1.0]]), {"tol": 0.0}, ValueError, "tol takes"),
+        ((parabola, [[1.0]]), {"max_iterations": 0}, ValueError, "max_iterations takes"),
+    ],
+)
+def test_bad_arguments_of_the_generic_driver(arguments, options, error, message):
+    with pytest.raises(error, match=message):
+        minimize_factors(*arguments, **options)
