@@ -5,7 +5,7 @@ Objectives, checks, remedies and shares of variance stand beside; `trained` hold
 `widget` the dial. Matplotlib, JAX and SymPy load where they are used.
 """
 
-from .checks import check, check_at_most, check_differs
+from .checks import check, check_at_least, check_at_most, check_differs
 from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
 from .dial import Dial, dial
 from .gauge import reparameterize, rescale, rotate
@@ -69,6 +69,7 @@ __all__ = [
     "all_tied",
     "block_average",
     "check",
+    "check_at_least",
     "check_at_most",
     "check_differs",
     "cluster_auc",

@@ -75,14 +75,28 @@ def check_at_most(claim_id: str, value, bound) -> None:
 
     Arguments, errors and the printed line as in `check`; the line names the bound only if it is a single number.
     """
+    _check_bound(claim_id, value, bound, sign=1)
+
+
+def check_at_least(claim_id: str, value, bound) -> None:
+    """Assert value ≥ bound, everywhere where they are arrays: for inequalities the other way round.
+
+    Arguments, errors and the printed line as in `check_at_most`.
+    """
+    _check_bound(claim_id, value, bound, sign=-1)
+
+
+def _check_bound(claim_id, value, bound, sign):
     _known(claim_id)
     value, bound = _two_arrays(("value", value), ("bound", bound))
     _require_finite(claim_id, value, bound)
-    excess = value - bound
+    excess = sign * (value - bound)
     if (excess > 0).any():
-        raise AssertionError(f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} exceed their bound, "
+        verb = "exceed" if sign > 0 else "fall short of"
+        raise AssertionError(f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} {verb} their bound, "
                              f"by up to {excess.max():.6g}")
-    print(f"[ok] {claim_id}: at most " + (f"{bound:g}" if bound.ndim == 0 else "its bound, everywhere"))
+    print(f"[ok] {claim_id}: at {'most' if sign > 0 else 'least'} "
+          + (f"{bound:g}" if bound.ndim == 0 else "its bound, everywhere"))
 
 
 def _known(claim_id):

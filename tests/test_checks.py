@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cossim_helpers import check, check_at_most, check_differs
+from cossim_helpers import check, check_at_least, check_at_most, check_differs
 
 ID = "eq3-rescaling"
 
@@ -13,6 +13,8 @@ def test_a_check_prints_one_stable_line(capsys):
     check_differs(ID, np.zeros(3), [0, 0, 0.5], at_least=0.25)
     check_at_most(ID, [1e-12, -5], 1e-9)
     check_at_most(ID, [1.0, 2.0], [1.5, 2.0])
+    check_at_least(ID, [2, 5], 1.5)
+    check_at_least(ID, [1.5, 2.0], [1.0, 2.0])
     assert capsys.readouterr().out.splitlines() == [
         "[ok] eq3-rescaling: equal within rtol=0, atol=1e-10",
         "[ok] eq3-rescaling: equal within rtol=0.5, atol=0",
@@ -20,6 +22,8 @@ def test_a_check_prints_one_stable_line(capsys):
         "[ok] eq3-rescaling: differ by at least 0.25",
         "[ok] eq3-rescaling: at most 1e-09",
         "[ok] eq3-rescaling: at most its bound, everywhere",
+        "[ok] eq3-rescaling: at least 1.5",
+        "[ok] eq3-rescaling: at least its bound, everywhere",
     ]
 
 
@@ -35,6 +39,10 @@ def test_a_check_prints_one_stable_line(capsys):
     lambda: check_at_most(ID, np.nan, 1.0),
     lambda: check_at_most(ID, [1.0, 2.0], [1.0, 1.9]),
     lambda: check_at_most(ID, -np.inf, 1.0),
+    lambda: check_at_least(ID, [2.0, 0.9], 1.0),
+    lambda: check_at_least(ID, np.nan, 1.0),
+    lambda: check_at_least(ID, [1.0, 1.9], [1.0, 2.0]),
+    lambda: check_at_least(ID, np.inf, 1.0),
 ])
 def test_a_check_can_fail(call, capsys):
     with pytest.raises(AssertionError, match=ID):
@@ -67,10 +75,24 @@ A = np.arange(3.0)
     (lambda: check_differs(ID, 1.0, 2.0, at_least=-1), ValueError, "at_least takes a finite number above 0"),
     (lambda: check_differs(ID, False, 2.0, at_least=1), TypeError, "a takes real numbers"),
     (lambda: check_at_most(ID, 1.0, True), TypeError, "bound takes real numbers"),
+    (lambda: check_at_least(ID, A, A), ValueError, "same object"),
+    (lambda: check_at_least("no-such-claim", 1.0, 0.0), ValueError, "claim_id takes an id of claims.yml"),
+    (lambda: check_at_least(ID, A, A[:2]), ValueError, r"bound takes .* shape \(3,\) like value"),
+    (lambda: check_at_least(ID, True, 0.0), TypeError, "value takes real numbers"),
 ])
 def test_bad_input_names_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(("value", "bound", "message"), [
+    ([0.0, 1.5], 1.0, "1 of 2 exceed their bound, by up to 0.5"),
+    ([0.0, 0.25], 1.0, "2 of 2 fall short of their bound, by up to 1$"),
+])
+def test_a_failing_bound_says_how_far_it_was_missed(value, bound, message):
+    bounded = check_at_most if "exceed" in message else check_at_least
+    with pytest.raises(AssertionError, match=message):
+        bounded(ID, value, bound)
 
 
 def test_unsigned_integers_do_not_wrap_around():

@@ -144,6 +144,7 @@ def test_gaps_are_found(pending, executed, tested, complaints):
 @pytest.mark.parametrize(("source", "ids"), [
     ('check("one", a, b)', ["one"]),
     ('check_differs("two", a, b, at_least=1)\ncheck_at_most("one", a, 3)', ["two", "one"]),
+    ('check_at_least("one", a, 3)', ["one"]),
     ('cossim_helpers.check("one", a, b)', ["one"]),
     ('check(claim_id="one", actual=a, expected=b)', ["one"]),
     ('%matplotlib inline\nfor i in range(3):\n    check("one", a[i], b[i])', ["one"]),

@@ -11,7 +11,7 @@ from tools.notebooks import dumps, loads, normalize
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "book").rglob("*.ipynb"))
-CHECKS = {"check", "check_differs", "check_at_most"}
+CHECKS = {"check", "check_differs", "check_at_most", "check_at_least"}
 WIDGETS = {"interact", "interactive_output"}
 MACHINE_PATH = re.compile(
     r"(?<![\w:/.<])/(?:root|home|Users|tmp|private|var|opt|usr|mnt|srv|work)/\w|[A-Z]:\\\w|site-packages|ipykernel_\d"

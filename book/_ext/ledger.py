@@ -27,7 +27,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
 LEDGER = "cossim_helpers/claims.yml"
-CHECKS = {"check", "check_differs", "check_at_most"}
+CHECKS = {"check", "check_differs", "check_at_most", "check_at_least"}
 
 
 # ---- reading
