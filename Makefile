@@ -44,7 +44,7 @@ bench: $(developer) ## time the spectrum and the simulation against their compet
 	$(bin)/python benchmarks/simulation.py
 
 study: $(reader) ## compute the tables of long studies anew (about half an hour; it goes on where it was stopped)
-	$(bin)/python benchmarks/remedies.py
+	$(bin)/python studies/remedies.py
 	$(bin)/python benchmarks/deep.py run
 
 lint: $(developer) ## check the style of the code

@@ -1,8 +1,6 @@
 """The claims of chapter 7 on other seeds and smaller instances, each against a computation of another kind."""
 
 import csv
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,16 +40,10 @@ from cossim_helpers import (
     train_cosine,
     whitened_cosine,
 )
+from studies import remedies as study
 
 ROOT = Path(__file__).parents[1]
 SEEDS = range(3)
-
-
-def load_benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark_remedies", ROOT / "benchmarks" / "remedies.py")
-    module = sys.modules["benchmark_remedies"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def data(seed, n=200, p=20):
@@ -393,20 +385,20 @@ def test_in_the_population_rank_c_is_the_truth_and_noise_is_not(seed):
 
 
 def committed():
-    with (ROOT / "benchmarks" / "results" / "remedies.csv").open(encoding="utf-8") as file:
+    with (ROOT / "studies" / "results" / "remedies.csv").open(encoding="utf-8") as file:
         return {(int(row["data set"]), row["remedy"], row["model"]): [float(value) for value in list(row.values())[3:]]
                 for row in csv.DictReader(file)}
 
 
 @pytest.mark.claim("remedies-measured")
 def test_the_table_is_complete_and_what_is_invariant_in_it_is_equal():
-    benchmark, table = load_benchmark(), committed()
+    table = committed()
     seeds = {seed for seed, _, _ in table}
     assert len(seeds) == 10
     assert len(table) == 10 * len({key[1:] for key in table})
     for remedy in ("columns of X A B^T", "whitened, k = 50", "whitened, k = C", "half whitened, spectral"):
         for seed in seeds:
-            rows = [table[seed, remedy, model] for model in benchmark.SCALINGS]
+            rows = [table[seed, remedy, model] for model in study.SCALINGS]
             np.testing.assert_allclose(rows, [rows[0]] * 3, atol=2e-4)
     for seed in seeds:
         between = {remedy: table[seed, remedy, "Eq. 2"][2] for _, remedy, model in table if model == "Eq. 2"}
@@ -416,9 +408,9 @@ def test_the_table_is_complete_and_what_is_invariant_in_it_is_equal():
 
 @pytest.mark.claim("remedies-measured")
 def test_a_slice_of_the_table_computed_anew():
-    benchmark, table = load_benchmark(), committed()
+    table = committed()
     names = {"none", "columns of X A B^T", "standardized, whitened, k = C", "shifted PMI, 3/4"}
-    rows = benchmark.measure(3, names)
+    rows = study.measure(3, names)
     assert {row[1] for row in rows} == names and len(rows) == 16
     for row in rows:
         np.testing.assert_allclose(row[3:], table[row[:3]], atol=2e-4, err_msg=str(row[:3]))
@@ -426,6 +418,6 @@ def test_a_slice_of_the_table_computed_anew():
 
 @pytest.mark.claim("remedies-measured")
 def test_a_trained_row_of_the_table_computed_anew():
-    benchmark, table = load_benchmark(), committed()
-    (row,) = benchmark.measure(3, {"trained, softmax, k = C"})
+    table = committed()
+    (row,) = study.measure(3, {"trained, softmax, k = C"})
     np.testing.assert_allclose(row[3:7], table[row[:3]][:4], atol=0.03)

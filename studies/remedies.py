@@ -1,6 +1,6 @@
-"""All remedies on simulated data of the paper's size: writes benchmarks/results/remedies.csv.
+"""All remedies on simulated data of the paper's size: writes studies/results/remedies.csv.
 
-    python benchmarks/remedies.py [--first SEED] [--data-sets N] [--output FILE]
+    python studies/remedies.py [--first SEED] [--data-sets N] [--output FILE]
 
 For each data set, remedy and model: five numbers about the item–item cosines. Deterministic: the same seeds give the
 same table, but for the last digits of what is trained. About 10 minutes on two cores, 1.5 GB.
