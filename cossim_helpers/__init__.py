@@ -10,6 +10,7 @@ from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_produc
 from .dial import Dial, dial
 from .gauge import reparameterize, rescale, rotate
 from .metrics import (
+    Yardsticks,
     all_tied,
     cluster_auc,
     hold_out,
@@ -19,6 +20,7 @@ from .metrics import (
     overlap_at_k,
     popularity_correlation,
     precision_at_k,
+    yardsticks,
 )
 from .objectives import (
     factor_penalty_gradient,
@@ -65,6 +67,7 @@ __all__ = [
     "Spectrum",
     "TrainedModel",
     "VarianceShares",
+    "Yardsticks",
     "activity_normalized",
     "all_tied",
     "block_average",
@@ -121,4 +124,5 @@ __all__ = [
     "user_user_cosine",
     "variance_shares",
     "whitened_cosine",
+    "yardsticks",
 ]

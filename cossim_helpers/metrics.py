@@ -5,6 +5,8 @@ Cosines within 1e-9 of each other count as tied everywhere in this module.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ._validation import (
@@ -44,7 +46,10 @@ def cluster_auc(cosine, item_cluster) -> float:
     ValueError, TypeError
         For shapes that do not match, NaN, or when either kind of pair is missing.
     """
-    same, different = _pairs(cosine, item_cluster)
+    return _auc(*_pairs(cosine, item_cluster))
+
+
+def _auc(same, different):
     different = np.sort(different)
     below = np.searchsorted(different, same - TIE, side="left")  # pairs with t < s − 1e-9
     not_above = np.searchsorted(different, same + TIE, side="right")  # pairs with t ≤ s + 1e-9
@@ -155,6 +160,67 @@ def popularity_correlation(cosine, popularity) -> float:
     from scipy.stats import spearmanr  # half a second to load: only for whoever ranks
 
     return float(spearmanr(mean, popularity).statistic)
+
+
+# --- all of these in one row ---
+
+
+@dataclass(frozen=True)
+class Yardsticks:
+    """How well cosines recover known clusters, in one row of numbers.
+
+    Attributes
+    ----------
+    auc : float
+        From `cluster_auc`.
+    within, between : float
+        From `mean_cosine`: 1 and 0 for the truth.
+    distance : float
+        Root mean square of cos(i, j) − 1[c(i) = c(j)] over all pairs i < j: 0 for the truth.
+    precision : float
+        From `precision_at_k`, for k = 10.
+    popularity : float or None
+        From `popularity_correlation`; None where no popularity was given.
+    """
+
+    auc: float
+    within: float
+    between: float
+    distance: float
+    precision: float
+    popularity: float | None = None
+
+
+def yardsticks(cosine, item_cluster, popularity=None) -> Yardsticks:
+    """All yardsticks of one cosine matrix, with the pairs looked up once.
+
+    Parameters
+    ----------
+    cosine : array_like, shape (p, p)
+        Symmetric, p ≥ 11; the diagonal is not used.
+    item_cluster : array_like of int, shape (p,)
+    popularity : array_like, shape (p,), optional
+        Such as the number of users of each item.
+
+    Returns
+    -------
+    Yardsticks
+
+    Raises
+    ------
+    ValueError, TypeError
+        As the functions that `Yardsticks` names.
+    """
+    same, different = _pairs(cosine, item_cluster)
+    squared_error = np.sum((same - 1) ** 2) + np.sum(different**2)
+    return Yardsticks(
+        auc=_auc(same, different),
+        within=float(same.mean()),
+        between=float(different.mean()),
+        distance=float(np.sqrt(squared_error / (same.size + different.size))),
+        precision=precision_at_k(cosine, item_cluster, 10),
+        popularity=None if popularity is None else popularity_correlation(cosine, popularity),
+    )
 
 
 # --- quality on held-out interactions ---
