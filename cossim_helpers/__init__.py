@@ -7,7 +7,6 @@ Objectives, checks, remedies and shares of variance stand beside; `trained` hold
 
 from .checks import check, check_at_least, check_at_most, check_differs
 from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
-from .dial import Dial, dial
 from .gauge import reparameterize, rescale, rotate
 from .metrics import (
     Yardsticks,
@@ -57,6 +56,7 @@ from .spectra import Spectrum, item_gram, spectrum, spectrum_from_gram
 from .trained.models import CosineModel, Recipe, TrainedModel, item_similarities
 from .trained.training import train_checkpoints, train_cosine, train_model
 from .variance import VarianceShares, shares_with_intervals, variance_shares
+from .widget import Dial, dial
 
 __all__ = [
     "CosineModel",

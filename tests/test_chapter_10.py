@@ -14,8 +14,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from cossim_helpers import overlap_at_k, simulate_interactions
-from cossim_helpers import train_model
+from cossim_helpers import overlap_at_k, simulate_interactions, train_model
 from cossim_helpers.trained.models import MODELS
 
 ROOT = Path(__file__).parents[1]

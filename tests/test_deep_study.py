@@ -17,8 +17,7 @@ import pytest
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
-from cossim_helpers import overlap_at_k, simulate_interactions
-from cossim_helpers import Recipe, item_similarities, ndcg_at_k, train_model
+from cossim_helpers import Recipe, item_similarities, ndcg_at_k, overlap_at_k, simulate_interactions, train_model
 from cossim_helpers.trained.models import MODELS
 
 ROOT = Path(__file__).parents[1]

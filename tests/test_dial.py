@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from cossim_helpers import (
+    Dial,
     Spectrum,
     block_average,
     cluster_auc,
@@ -25,9 +27,10 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum,
 )
-from cossim_helpers.dial import dequantize, quantize
+from cossim_helpers.widget.payload import dequantize, quantize
 
 ROOT = Path(__file__).parents[1]
+WIDGET = ROOT / "cossim_helpers" / "widget"
 DATA = simulate_interactions(500, 40, 4, rng=1)
 TOP = spectrum(DATA.X)
 ARGUMENTS = {"spectrum": TOP, "users": DATA.X[:8], "item_cluster": DATA.item_cluster,
@@ -110,8 +113,15 @@ def test_the_html_stands_for_itself():
     assert "$" not in words and "\\(" not in words, "no typesetter may take it for mathematics"
 
 
+def test_both_scripts_run_in_one_function_and_leave_no_name_behind():
+    [script] = [text for tag, attributes, text in Elements(SHOWN.html).found if tag == "script" and not attributes]
+    numbers, view = ((WIDGET / name).read_text(encoding="utf-8").strip() for name in ("numbers.js", "view.js"))
+    assert script == f"(() => {{\n{numbers}\n\n{view}\n}})();"
+    assert not re.search(r"\b(document|window|canvas|dataset|performance|requestAnimationFrame|setTimeout)\b", numbers)
+
+
 def test_the_style_touches_nothing_else_on_the_page():
-    css = re.sub(r"/\*.*?\*/", "", (ROOT / "cossim_helpers" / "dial.css").read_text(encoding="utf-8"), flags=re.DOTALL)
+    css = re.sub(r"/\*.*?\*/", "", (WIDGET / "dial.css").read_text(encoding="utf-8"), flags=re.DOTALL)
     selectors = [part for rule in re.findall(r"([^{}]+)\{", css) if not rule.strip().startswith("@")
                  for part in re.sub(r"\([^()]*\)", "", rule).split(",")]
     assert selectors and all(".cossim-dial" in selector for selector in selectors)
@@ -143,7 +153,7 @@ def test_the_static_maps_show_the_cosines():
     images = [attributes for tag, attributes, _ in Elements(SHOWN.html).found if tag == "img"]
     for image, exponent in zip(images, (0.5, 0.0, -0.5), strict=True):
         cosine = item_item_cosine(rescale(fit, d**exponent))
-        assert image["alt"].endswith(f"cluster AUC {cluster_auc(cosine.round(9), DATA.item_cluster):.2f}")
+        assert image["alt"].endswith(f"cluster AUC {cluster_auc(cosine, DATA.item_cluster):.2f}")
         drawn = plt.imread(io.BytesIO(base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))))
         level = np.rint((block_average(cosine, 60) + 1) * 32)  # 65 colors from −1 to 1
         np.testing.assert_allclose(drawn[..., :3], plt.get_cmap("RdBu_r")(level / 64)[..., :3], atol=0.02)
@@ -185,6 +195,29 @@ def test_more_than_26_clusters_are_numbered():
 def test_bad_arguments_are_named(argument, value, error, says):
     with pytest.raises(error, match=re.escape(says)):
         dial(**ARGUMENTS | {argument: value})
+
+
+@pytest.mark.parametrize(("field", "value", "error", "says"), [
+    ("spectrum", DATA.X, TypeError, "spectrum takes a Spectrum"),
+    ("user_coordinates", SHOWN.user_coordinates[:, :39], ValueError, "user_coordinates, with one column for each dir"),
+    ("user_coordinates", np.zeros((41, 40)), ValueError, "user_coordinates takes at most 40 rows, got 41"),
+    ("item_cluster", DATA.item_cluster[::-1], ValueError, "item_cluster takes items sorted"),
+    ("popularity_rank", np.arange(40), ValueError, "popularity_rank takes each number from 1 to 40 once, got no 40"),
+    ("popularity_rank", np.ones(40), TypeError, "popularity_rank takes integers"),
+    ("popularity_rank", np.arange(39), ValueError, "popularity_rank, one for each item"),
+    ("lam", 0.0, ValueError, "lam takes a number above 0"),
+    ("k", 41, ValueError, "k takes an integer from 1 to 40"),
+    ("exponent", -2.5, ValueError, "exponent takes a number from -2 to 2"),
+])
+def test_a_dial_checks_its_fields_whoever_makes_it(field, value, error, says):
+    with pytest.raises(error, match=re.escape(says)):
+        replace(SHOWN, **{field: value})
+
+
+def test_a_dial_from_lists_is_the_same_dial():
+    fields = ("user_coordinates", "item_cluster", "popularity_rank")
+    listed = {field: getattr(SHOWN, field).tolist() for field in fields}
+    assert Dial(TOP, **listed, lam=400, k=40, exponent=0).html == SHOWN.html
 
 
 def test_jupyterlab_leaves_the_keys_to_the_controls():

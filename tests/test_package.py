@@ -9,11 +9,7 @@ import pytest
 
 import cossim_helpers
 
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(cossim_helpers.__path__, "cossim_helpers.")
-    if module.name != "cossim_helpers.__main__"
-]
+MODULES = [module.name for module in pkgutil.walk_packages(cossim_helpers.__path__, "cossim_helpers.")]
 
 
 @pytest.mark.parametrize("name", cossim_helpers.__all__)

@@ -5,18 +5,21 @@ import pytest
 import scipy.sparse as sp
 from oracles import cosine_by_loops, random_orthogonal
 
-from cossim_helpers import Factors, cosine_similarity, reparameterize, simulate_interactions
 from cossim_helpers import (
+    Factors,
     activity_normalized,
+    cosine_similarity,
     fractionally_whitened_cosine,
     inverse_propensity_scaled,
     item_gram,
     layer_norm,
     popularity_correlation,
     propensities,
+    reparameterize,
     score_column_cosine,
     score_row_cosine,
     shifted_pmi,
+    simulate_interactions,
     spectral_cosine,
     standardized_gram,
     train_cosine,

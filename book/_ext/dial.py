@@ -1,6 +1,6 @@
 """The directive `dial`: the D dial on a page of text, over a simulated data set of its own.
 
-Where HTML is shown it is the interactive object of cossim_helpers.dial, elsewhere its picture.
+Where HTML is shown it is the interactive object of cossim_helpers.Dial, elsewhere its picture.
 """
 
 import os
