@@ -1,4 +1,4 @@
-"""The models without a closed form, their training and their quality, against loops over their formulas, and what they refuse."""
+"""The models without a closed form, their training and their quality: against loops over their formulas, and what they refuse."""
 
 import functools
 import itertools
@@ -513,7 +513,9 @@ def test_train_refuses(change, error, match):
         train_model(change(X), Recipe("linear", epochs=1, k=K, batch_size=6))
 
 
-@pytest.mark.parametrize(("epochs", "error"), [((3,), ValueError), ((0,), ValueError), ((), ValueError), ((1.5,), TypeError)])
+@pytest.mark.parametrize(
+    ("epochs", "error"), [((3,), ValueError), ((0,), ValueError), ((), ValueError), ((1.5,), TypeError)]
+)
 def test_train_refuses_epochs_that_it_does_not_reach(epochs, error):
     X = interactions(np.random.default_rng(0), 6)
     X[:, 0] = 1.0

@@ -4,6 +4,8 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 
 import pytest
 
@@ -23,3 +25,9 @@ def test_public_names_have_docstrings_and_type_hints(name):
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_the_package_loads_without_what_only_some_functions_use():
+    heavy = {"ipywidgets", "jax", "matplotlib", "optax", "sympy"}
+    program = f"import sys, cossim_helpers; print(*sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "\n"
