@@ -30,13 +30,18 @@ import numpy as np
 from scipy.stats import t as student
 
 from cossim_helpers import (
+    Recipe,
     cluster_auc,
+    hold_out,
+    item_similarities,
     mean_cosine,
+    ndcg_at_k,
     popularity_correlation,
     precision_at_k,
     simulate_interactions,
+    train_checkpoints,
+    train_model,
 )
-from cossim_helpers import Recipe, hold_out, item_similarities, ndcg_at_k, train_checkpoints, train_model
 from cossim_helpers.trained.models import MODELS
 
 ROOT = Path(__file__).parents[1]

@@ -113,13 +113,13 @@ def zero_one_matrix(name: str, value) -> np.ndarray:
     return zero_one(name, matrix.toarray() if sp.issparse(matrix) else matrix)
 
 
-def cluster_labels(name: str, value, n_items: int) -> np.ndarray:
-    """`value` as an array of `n_items` integers, the cluster of each item."""
-    labels = np.asarray(value)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{name} takes integers, got dtype {labels.dtype}")
-    require_same(f"{name}, one for each item", labels.shape, (n_items,))
-    return labels
+def item_integers(name: str, value, n_items: int) -> np.ndarray:
+    """`value` as an array of integers, one for each item."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} takes integers, got dtype {array.dtype}")
+    require_same(f"{name}, one for each item", array.shape, (n_items,))
+    return array
 
 
 def one_of(name: str, value, choices: Collection[str]) -> str:

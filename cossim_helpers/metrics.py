@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._validation import (
-    cluster_labels,
+    item_integers,
     real_array,
     real_number,
     require_same,
@@ -118,7 +118,7 @@ def precision_at_k(cosine, item_cluster, k: int = 10) -> float:
     Arguments and errors as in `neighbor_weights` and `cluster_auc`; ties enter by their expectation.
     """
     weights = neighbor_weights(cosine, k)
-    cluster = cluster_labels("item_cluster", item_cluster, len(weights))
+    cluster = item_integers("item_cluster", item_cluster, len(weights))
     return float(np.sum(weights * (cluster[:, None] == cluster)) / (k * len(weights)))
 
 
@@ -292,7 +292,7 @@ def ndcg_at_k(scores, seen, held, k: int = 10) -> float:
 def _pairs(cosine, item_cluster):
     """Cosines of the pairs i < j of one cluster, and of those of two clusters."""
     cosine = _square(cosine)
-    cluster = cluster_labels("item_cluster", item_cluster, len(cosine))
+    cluster = item_integers("item_cluster", item_cluster, len(cosine))
     i, j = np.triu_indices(len(cosine), 1)
     same = cluster[i] == cluster[j]
     if not same.any() or same.all():

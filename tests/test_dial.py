@@ -175,7 +175,7 @@ def test_more_than_26_clusters_are_numbered():
 
 
 @pytest.mark.parametrize(("argument", "value", "error", "says"), [
-    ("spectrum", DATA.X, TypeError, "spectrum takes a Spectrum"),
+    ("spectrum", DATA.X, TypeError, "spectrum takes Spectrum"),
     ("spectrum", Spectrum([2.0], np.full((401, 1), 401**-0.5)), ValueError, "spectrum takes from 2 to 400 items"),
     ("spectrum", Spectrum([2.0, 0.0], np.eye(40, 2)), ValueError, "spectrum takes positive singular values"),
     ("users", DATA.X[:8, :39], ValueError, "users, with one column for each item"),
@@ -187,10 +187,10 @@ def test_more_than_26_clusters_are_numbered():
     ("item_cluster", np.zeros(40, dtype=int), ValueError, "item_cluster takes at least two clusters"),
     ("item_cluster", np.arange(40), ValueError, "item_cluster takes at least two clusters"),
     ("item_popularity", np.ones(39), ValueError, "item_popularity, one for each item"),
-    ("lam", 0.0, ValueError, "lam takes a number above 0"),
+    ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
     ("lam", -1.0, ValueError, "lam takes"),
     ("k", 41, ValueError, "k takes an integer from 1 to 40"),
-    ("exponent", 2.5, ValueError, "exponent takes a number from -2 to 2"),
+    ("exponent", 2.5, ValueError, "exponent takes a finite number from -2 to 2"),
 ])
 def test_bad_arguments_are_named(argument, value, error, says):
     with pytest.raises(error, match=re.escape(says)):
@@ -198,16 +198,16 @@ def test_bad_arguments_are_named(argument, value, error, says):
 
 
 @pytest.mark.parametrize(("field", "value", "error", "says"), [
-    ("spectrum", DATA.X, TypeError, "spectrum takes a Spectrum"),
+    ("spectrum", DATA.X, TypeError, "spectrum takes Spectrum"),
     ("user_coordinates", SHOWN.user_coordinates[:, :39], ValueError, "user_coordinates, with one column for each dir"),
     ("user_coordinates", np.zeros((41, 40)), ValueError, "user_coordinates takes at most 40 rows, got 41"),
     ("item_cluster", DATA.item_cluster[::-1], ValueError, "item_cluster takes items sorted"),
     ("popularity_rank", np.arange(40), ValueError, "popularity_rank takes each number from 1 to 40 once, got no 40"),
     ("popularity_rank", np.ones(40), TypeError, "popularity_rank takes integers"),
     ("popularity_rank", np.arange(39), ValueError, "popularity_rank, one for each item"),
-    ("lam", 0.0, ValueError, "lam takes a number above 0"),
+    ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
     ("k", 41, ValueError, "k takes an integer from 1 to 40"),
-    ("exponent", -2.5, ValueError, "exponent takes a number from -2 to 2"),
+    ("exponent", -2.5, ValueError, "exponent takes a finite number from -2 to 2"),
 ])
 def test_a_dial_checks_its_fields_whoever_makes_it(field, value, error, says):
     with pytest.raises(error, match=re.escape(says)):

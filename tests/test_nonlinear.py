@@ -1,4 +1,4 @@
-"""The models without a closed form, their training and their quality: against loops over their formulas, and what they refuse."""
+"""The models without a closed form, against loops over their formulas, and what they refuse."""
 
 import functools
 import itertools

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import penalty, real_array, real_number, require_same, whole_number
+from .._validation import instance_of, item_integers, real_array, real_number, require_same, whole_number
 from ..spectra import Spectrum
 from .payload import as_json, page_data, read
 from .picture import static_figure, static_maps
@@ -55,7 +55,7 @@ class Dial:
 
     def __post_init__(self):
         p, r = _require_spectrum(self.spectrum).V.shape
-        item_cluster = _integers("item_cluster", self.item_cluster, p)
+        item_cluster = item_integers("item_cluster", self.item_cluster, p)
         if (np.diff(item_cluster) < 0).any():
             raise ValueError("item_cluster takes items sorted by cluster, got one that is smaller than the one before")
         if not 1 < np.unique(item_cluster).size < p:
@@ -63,20 +63,16 @@ class Dial:
                 "item_cluster takes at least two clusters, one of them with two items, got "
                 f"{np.unique(item_cluster).size} cluster(s) for {p} items"
             )
-        popularity_rank = _integers("popularity_rank", self.popularity_rank, p)
+        popularity_rank = item_integers("popularity_rank", self.popularity_rank, p)
         if (missing := np.setdiff1d(np.arange(1, p + 1), popularity_rank)).size:
             raise ValueError(f"popularity_rank takes each number from 1 to {p} once, got no {missing[0]}")
-        if (lam := penalty(self.lam)) == 0:
-            raise ValueError("lam takes a number above 0 (its knob is logarithmic), got 0")
-        if not -2 <= (exponent := real_number("exponent", self.exponent)) <= 2:
-            raise ValueError(f"exponent takes a number from -2 to 2 (the knob's ends), got {exponent:g}")
         for name, value in {
             "user_coordinates": _few_rows("user_coordinates", self.user_coordinates, r, "direction"),
             "item_cluster": item_cluster,
             "popularity_rank": popularity_rank,
-            "lam": lam,
+            "lam": real_number("lam", self.lam, above=0.0),  # its knob is logarithmic
             "k": whole_number("k", self.k, low=1, high=r, why=" (what the spectrum holds)"),
-            "exponent": exponent,
+            "exponent": real_number("exponent", self.exponent, at_least=-2.0, at_most=2.0),  # the knob's ends
         }.items():
             object.__setattr__(self, name, value)
 
@@ -170,9 +166,7 @@ def dial(
 
 def _require_spectrum(spectrum) -> Spectrum:
     """`spectrum`, if it is one that a page can carry and whose every d = σ²/(σ² + λ) can be inverted."""
-    if not isinstance(spectrum, Spectrum):
-        raise TypeError(f"spectrum takes a Spectrum, got {type(spectrum).__name__}")
-    p = len(spectrum.V)
+    p = len(instance_of("spectrum", spectrum, Spectrum).V)
     if not 2 <= p <= MAX_ITEMS:
         raise ValueError(f"spectrum takes from 2 to {MAX_ITEMS} items (they travel with the page), got {p}")
     if spectrum.sigma[-1] <= 0:
@@ -189,12 +183,3 @@ def _few_rows(name, value, columns, column) -> np.ndarray:
     if len(rows) > MAX_USERS:
         raise ValueError(f"{name} takes at most {MAX_USERS} rows, got {len(rows)}")
     return rows
-
-
-def _integers(name, value, p) -> np.ndarray:
-    """`value` as p integers, one for each item."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} takes integers, got dtype {array.dtype}")
-    require_same(f"{name}, one for each item", array.shape, (p,))
-    return array
