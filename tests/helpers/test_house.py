@@ -1,0 +1,93 @@
+"""The house: data flow in one direction, JAX behind one door, and no file hides a public name."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cossim_helpers
+
+PACKAGE = Path(cossim_helpers.__file__).parent
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+STAGES = ("simulation", "spectra", "closed_forms", "gauge", "similarity", "metrics", "plots")  # in the order of the flow
+HEAVY = ("matplotlib", "sympy", "jax", "optax", "ipywidgets", "scipy.optimize", "scipy.stats", "sklearn")
+LONGEST_MODULE = 350  # lines
+LONGEST_FUNCTION = 50  # lines, its docstring apart: a screen
+
+
+def imports(module):
+    """(name as it stands, the module of this package that it means or "") for each import of a module."""
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                yield node.module, ""
+                continue
+            folder = module.parent
+            for _ in range(node.level - 1):
+                folder = folder.parent
+            inside = [*folder.parts, *(node.module.split(".") if node.module else [])]
+            names = [alias.name for alias in node.names]
+            for name in [None] if node.module and not (PACKAGE.joinpath(*inside)).is_dir() else names:
+                yield node.module or "", ".".join([*inside, *([name] if name else [])])
+
+
+def test_a_stage_imports_earlier_stages_only():
+    for place, stage in enumerate(STAGES):
+        inside = {target for _, target in imports(Path(f"{stage}.py")) if target}
+        assert inside <= {"_validation", *STAGES[:place]}, stage
+
+
+def test_the_imports_have_no_circle():
+    graph = {".".join(module.with_suffix("").parts): {t for _, t in imports(module) if t} for module in MODULES}
+    while graph:
+        free = [name for name, targets in graph.items() if not targets & graph.keys()]
+        assert free, f"a circle among {sorted(graph)}"
+        for name in free:
+            del graph[name]
+
+
+def test_jax_has_one_door():
+    doors = {
+        str(module)
+        for module in MODULES
+        for name, _ in imports(module)
+        if name.split(".")[0] in ("jax", "jaxlib", "optax")
+    }
+    assert doors == {str(Path("trained", "_jax.py"))}
+
+
+def test_no_file_bears_the_name_of_a_public_function():
+    names = {path.stem for folder in ("cossim_helpers", "benchmarks", "studies")
+             for path in (PACKAGE.parent / folder).rglob("*.py")}  # fmt: skip
+    functions = {name for name in cossim_helpers.__all__ if callable(getattr(cossim_helpers, name))}
+    assert not names & functions
+
+
+def test_private_names_stay_in_their_module():
+    for module in MODULES:
+        for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                private = [alias.name for alias in node.names if alias.name.startswith("_") and node.module]
+                assert not private, (module, private)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_small_means_small(module):
+    text = (PACKAGE / module).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_MODULE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            has_docstring = ast.get_docstring(node) is not None
+            body = node.body[1:] if has_docstring else node.body
+            lines = node.end_lineno - body[0].lineno + 1 if body else 0
+            assert lines <= LONGEST_FUNCTION, node.name
+
+
+def test_the_package_loads_nothing_that_waits_for_its_use():
+    code = f"import sys, cossim_helpers; print([name for name in {HEAVY} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
