@@ -108,7 +108,8 @@ def solve_factor_penalty(spectrum: Spectrum, lam: float, k: int | None = None) -
     spectrum : Spectrum
         Singular pairs of X, at least k of them.
     lam : float
-        λ ≥ 0. Directions with σ_i ≤ λ or σ_i = 0 get weight 0.
+        λ ≥ 0. Directions with σ_i ≤ λ or σ_i = 0 get weight 0, and so do those above λ by no more than rounding
+        (`Spectrum.exceeds`).
     k : int, optional
         Rank of the model, from 1 to as many pairs as the spectrum holds. Default: all of them.
 
@@ -127,7 +128,8 @@ def solve_factor_penalty(spectrum: Spectrum, lam: float, k: int | None = None) -
     Steck, Ekanadham and Kallus (2024), Eq. 2 and Eq. 6; Zheng, Ding and Nie (2018).
     """
     sigma, V = _top(spectrum, k)
-    root = np.sqrt(np.maximum(sigma - penalty(lam), 0.0))  # √(σ (1 − λ/σ)_+) = √((σ − λ)_+)
+    kept = spectrum.exceeds(penalty(lam))[: sigma.size]
+    root = np.sqrt(np.where(kept, sigma - lam, 0.0))  # √(σ (1 − λ/σ)_+) = √((σ − λ)_+)
     return Factors(V * np.divide(root, sigma, out=np.zeros_like(root), where=root > 0), V * root)
 
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
-from scipy.sparse.linalg import ArpackError, LinearOperator, svds
+from scipy.sparse.csgraph import connected_components
 
-from ._validation import non_negative, real_array, real_matrix, require_same, whole_number
+from ._routes import (
+    GRAM_IS_ENOUGH,
+    ROUTES,
+    cheapest_route,
+    gram_by_dense_blocks,
+    near_one,
+    rounding,
+    top_eigenpairs,
+    triangular,
+)
+from ._validation import non_negative, real_array, real_matrix, real_number, require_same, whole_number
 
-_EPS = np.finfo(np.float64).eps
-_BLOCK_NUMBERS = 4_000_000  # numbers in a dense block of rows: 32 MB in float64
-# Seconds of each step, measured on two cores; only their ratios matter, and they choose a route, never a result.
-_SECONDS = {
-    "dense product": 2e-11,  # a multiplication of XᵀX over dense blocks
-    "sparse product": 4e-9,  # a pair of entries in one row of X
-    "Lanczos vector": 2e-8,  # an entry of X, or of a vector, for each pair that is wanted
-    "eigenpairs": 2e-10,  # m³ of an m × m eigenproblem
-}
-_LANCZOS_FROM, _LANCZOS_SHARE = 2_000, 10  # for smaller m or k above m/10, a dense eigenproblem costs little
-_GRAM_IS_ENOUGH = 1e-5  # σ_k²/σ_1² from which eigenvalues of XᵀX give σ_k to better than 1e-8
+_NOISE = 1e-6  # length of a part of a singular vector that is rounding where the exact part is zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +50,19 @@ class Spectrum:
         object.__setattr__(self, "sigma", sigma)
         object.__setattr__(self, "V", V)
 
+    def exceeds(self, level: float) -> np.ndarray:
+        """Whether each σ_i is above `level` by more than `spectrum` may be wrong: bools, shape (k,).
+
+            σ_i > level (1 + 4 max(p, 8) u e_i),   e_i = max(min((σ_1/σ_i)², 10⁵), σ_1/σ_i),   u = 2.2e-16
+
+        A penalty that equals a singular value in exact arithmetic must remove its direction, whichever way σ_i was
+        rounded. e_i is the error of the routes of `spectrum`, those over XᵀX and the triangular one.
+        """
+        level = real_number("level", level, at_least=0.0)
+        ratio = np.divide(self.sigma[0], self.sigma, out=np.ones_like(self.sigma), where=self.sigma > 0)
+        error = np.maximum(np.minimum(ratio**2, 1 / GRAM_IS_ENOUGH), ratio)
+        return self.sigma > level * (1 + rounding(len(self.V)) * error)
+
 
 def spectrum(X, k: int | None = None) -> Spectrum:
     """Top k singular values and right singular vectors of X.
@@ -67,7 +79,9 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     Returns
     -------
     Spectrum
-        sigma of shape (k,), V of shape (p, k). Singular values within rounding of zero are 0.
+        sigma of shape (k,), V of shape (p, k). Singular values within rounding of zero are 0. Exact zeros of V are
+        kept where σ > 0: at empty items, and outside of the connected component of the data that a vector lives in
+        (users link their items). So an item that a model has no direction for gets no cosine made of rounding.
 
     Raises
     ------
@@ -106,12 +120,12 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     """
     X = real_matrix("X", X)
     k = min(X.shape) if k is None else whole_number("k", k, low=1, high=min(X.shape), why=" (min(n, p))")
-    X, exponent = _near_one(X)
-    route = _ROUTES[_cheapest_route(X, k)]
+    X, exponent = near_one(X)
+    route = ROUTES[cheapest_route(X, k)]
     sigma, V = route(X, k)
-    if route is not _triangular and not sigma[-1] ** 2 > _GRAM_IS_ENOUGH * sigma[0] ** 2:
-        sigma, V = _triangular(X, k)
-    return Spectrum(np.ldexp(sigma, exponent), _fix_signs(V))
+    if route is not triangular and not sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:
+        sigma, V = triangular(X, k)
+    return Spectrum(np.ldexp(sigma, exponent), _fix_signs(_without_noise(sigma, V, _item_components(X))))
 
 
 def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
@@ -145,148 +159,65 @@ def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
         raise ValueError(f"gram takes a symmetric matrix, got max|gram − gramᵀ| = {asymmetry:.3g}")
     p = len(gram)
     k = p if k is None else whole_number("k", k, low=1, high=p, why=" (p)")
-    eigenvalues, V = _top_eigenpairs(gram, p)  # all of them: a negative one must not go unseen
-    rounding = 4 * max(p, 8) * _EPS * abs(eigenvalues).max()
-    if eigenvalues[-1] < -rounding:
+    eigenvalues, V = top_eigenpairs(gram, p)  # all of them: a negative one must not go unseen
+    negligible = rounding(p) * abs(eigenvalues).max()
+    if eigenvalues[-1] < -negligible:
         raise ValueError(f"gram takes a positive semidefinite matrix, got an eigenvalue of {eigenvalues[-1]:.6g}")
-    eigenvalues = np.where(eigenvalues > rounding, eigenvalues, 0.0)
-    return Spectrum(np.sqrt(eigenvalues[:k]), _fix_signs(V[:, :k]))
+    sigma = np.sqrt(np.where(eigenvalues > negligible, eigenvalues, 0.0)[:k])
+    links = connected_components(sp.csr_array(gram), directed=False)[1]
+    component = np.where(gram.any(axis=1), 1 + links, 0)
+    return Spectrum(sigma, _fix_signs(_without_noise(sigma, V[:, :k], component)))
 
 
 def item_gram(X) -> np.ndarray:
     """XᵀX, shape (p, p), added up over dense blocks of rows: X itself stays as sparse as it is."""
-    return _gram_by_dense_blocks(real_matrix("X", X))
+    return gram_by_dense_blocks(real_matrix("X", X))
 
 
-# --- the routes: each takes X and k, and returns sigma (k,) and V (p, k) ---
+# --- what makes V one matrix for each X: exact zeros, and signs ---
 
 
-def _dense_gram(X, k):
-    return _from_gram(X, _gram_by_dense_blocks(X if X.shape[0] >= X.shape[1] else X.T), k)
-
-
-def _sparse_gram(X, k):
-    X = sp.csr_array(X)
-    return _from_gram(X, (X.T @ X if X.shape[0] >= X.shape[1] else X @ X.T).toarray(), k)
-
-
-def _lanczos(X, k):
-    """ARPACK, and again on what it left over until nothing larger is there: it may miss copies of a repeated σ."""
-    try:
-        sigma, V = _arpack(X, k)
-        while sigma[-1] ** 2 > _GRAM_IS_ENOUGH * sigma[0] ** 2:
-            left_over, v = _arpack(_deflated(X, V), 1)
-            if left_over[0] <= (1 + 1e-10) * sigma[-1]:
-                break
-            sigma, V = np.append(sigma, left_over), np.column_stack([V, v])
-            order = np.argsort(-sigma, kind="stable")[:k]
-            sigma, V = sigma[order], V[:, order]
-    except ArpackError:  # no convergence, or nothing is left over
-        return _triangular(X, k)
-    return sigma, V
-
-
-def _arpack(X, k):
-    start = np.random.default_rng(0).standard_normal(min(X.shape))  # ARPACK's own start is another at each call
-    _, sigma, Vt = svds(X, k=k, v0=start, solver="arpack", return_singular_vectors="vh")
-    return sigma[::-1], Vt[::-1].T
-
-
-def _deflated(X, V):
-    """X (I − V Vᵀ)."""
-    return LinearOperator(X.shape, dtype=X.dtype, matvec=lambda x: X @ (x - V @ (V.T @ x)),
-                          rmatvec=lambda y: (z := X.T @ y) - V @ (V.T @ z))
-
-
-def _triangular(X, k):
-    n, p = X.shape
-    R = np.zeros((0, p))
-    if n < p:
-        R = _dense(X)
+def _item_components(X):
+    """The connected component of each item, from 1 on; 0 for an empty item. A user with two items links them."""
+    if sp.issparse(X):
+        pattern = sp.csr_array((np.ones(X.nnz, np.float32), X.indices, X.indptr), shape=X.shape)
+        if not X.data.all():  # stored zeros link nothing
+            pattern = sp.csr_array(X != 0, dtype=np.float32)
     else:
-        for rows in _row_blocks(X, at_least=p):
-            stacked = np.concatenate([R, _dense(rows)])
-            R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:p]
-    _, sigma, Vt = scipy.linalg.svd(R, full_matrices=False, check_finite=False)
-    sigma = np.where(sigma > max(n, p) * _EPS * sigma[0], sigma, 0.0)
-    return sigma[:k], Vt[:k].T
+        pattern = X != 0
+    there = np.asarray(pattern.sum(axis=0)).ravel() > 0
+    reached, before = np.zeros_like(there), there.argmax()  # from the first item on: most data are in one piece
+    reached[before] = there[before]
+    while not np.array_equal(reached, before):
+        before, reached = reached, _linked(pattern, reached)
+    if np.array_equal(reached, there):
+        return there.astype(int)
+    pattern = sp.csr_array(pattern)
+    links = sp.block_array([[None, pattern], [pattern.T, None]], format="csr")
+    return np.where(there, 1 + connected_components(links, directed=False)[1][X.shape[0] :], 0)
 
 
-_ROUTES = {"dense gram": _dense_gram, "sparse gram": _sparse_gram, "lanczos": _lanczos, "triangular": _triangular}
+def _linked(pattern, items):
+    """The items of all users who have one of `items`."""
+    if sp.issparse(pattern):
+        return pattern.T @ (pattern @ items.astype(np.float32)) > 0
+    return pattern[pattern[:, items].any(axis=1)].any(axis=0)
 
 
-def _cheapest_route(X, k):
-    """The route with the least estimated seconds."""
-    m = min(X.shape)
-    if not sp.issparse(X):
-        return "dense gram"
-    eigenpairs = _SECONDS["eigenpairs"] * m**3
-    per_row = np.diff((X if X.shape[0] >= X.shape[1] else sp.csr_array(X.T)).indptr).astype(float)
-    seconds = {
-        "dense gram": _SECONDS["dense product"] * max(X.shape) * m**2 + eigenpairs,
-        "sparse gram": _SECONDS["sparse product"] * np.sum(per_row**2) + eigenpairs,
-    }
-    if m > _LANCZOS_FROM and k < m / _LANCZOS_SHARE:
-        seconds["lanczos"] = _SECONDS["Lanczos vector"] * (X.nnz + sum(X.shape)) * k
-    return min(seconds, key=seconds.get)
+def _without_noise(sigma, V, component):
+    """V with exact zeros where the exact vectors are zero: at empty items, and outside of a vector's component.
 
-
-def _from_gram(X, gram, k):
-    """σ and V from XᵀX, or from X Xᵀ = U Σ² Uᵀ where that is the smaller one: V = Xᵀ U Σ⁻¹."""
-    eigenvalues, vectors = _top_eigenpairs(gram, k)
-    sigma = np.sqrt(np.maximum(eigenvalues, 0.0))
-    if X.shape[0] >= X.shape[1]:
-        return sigma, vectors
-    return sigma, np.divide(X.T @ vectors, sigma, out=np.zeros((X.shape[1], k)), where=sigma > 0)
-
-
-def _gram_by_dense_blocks(X):
-    """XᵀX in float64; multiplied in float32 where each sum is a whole number below 2^24, so that nothing rounds."""
-    dtype = np.float32 if _sums_fit_float32(X) else np.float64
-    syrk = scipy.linalg.get_blas_funcs("syrk", dtype=dtype)
-    upper = np.zeros((X.shape[1],) * 2, dtype, order="F")
-    for rows in _row_blocks(sp.csr_array(X) if sp.issparse(X) else X):
-        upper = syrk(1.0, _dense(rows.astype(dtype)).T, beta=1.0, c=upper, overwrite_c=True)  # += rowsᵀ rows
-    return (upper + np.triu(upper, 1).T).astype(np.float64)
-
-
-def _near_one(X):
-    """X / 2^e and e: 0 unless squares of entries would overflow or lose digits. A power of two rounds nothing."""
-    values = X.data if sp.issparse(X) else X
-    exponent = int(np.frexp(abs(values).max(initial=0.0))[1])
-    if abs(exponent) < 400:
-        return X, 0
-    scaled = np.ldexp(values, -exponent)
-    return (sp.csr_array((scaled, X.indices, X.indptr), shape=X.shape) if sp.issparse(X) else scaled), exponent
-
-
-def _sums_fit_float32(X):
-    values = X.data if sp.issparse(X) else X
-    largest = float(abs(values).max()) if values.size else 0.0
-    return X.shape[0] * largest**2 < 2**24 and bool((values == np.rint(values)).all())
-
-
-def _row_blocks(X, at_least=1):
-    step = max(_BLOCK_NUMBERS // X.shape[1], at_least)
-    for start in range(0, X.shape[0], step):
-        yield X[start : start + step]
-
-
-def _dense(rows):
-    return rows.toarray() if sp.issparse(rows) else rows
-
-
-def _top_eigenpairs(gram, k):
-    """Top k eigenvalues, falling, and their eigenvectors as columns."""
-    p = len(gram)
-    eigenvalues, vectors = scipy.linalg.eigh(gram, subset_by_index=[p - k, p - 1], check_finite=False)
-    beyond_rounding = eigenvalues > 4 * max(p, 8) * _EPS * abs(eigenvalues).max()
-    vectors[np.ix_(~gram.any(axis=1), beyond_rounding)] = 0.0  # an empty item has no direction, not one of rounding
-    return eigenvalues[::-1], vectors[:, ::-1]
+    XᵀX is block-diagonal over the connected components, so a singular vector with σ > 0 lives in one of them (where
+    σ is repeated, it can be chosen so). What rounding puts elsewhere would become a cosine of any size once the
+    penalty removes the directions of that component.
+    """
+    part = np.zeros((component.max() + 1, sigma.size))  # squared length of each vector in each component, 0: empty
+    np.add.at(part, component, V**2)
+    return np.where((part < _NOISE**2)[component] & (sigma > 0), 0.0, V)
 
 
 def _fix_signs(V):
     """The largest entry of each column made positive; of entries within rounding of the largest, the first."""
     size = abs(V)
     first = np.argmax(size >= (1 - 1e-6) * size.max(axis=0), axis=0)
-    return V * np.where(V[first, np.arange(V.shape[1])] < 0, -1.0, 1.0)
+    return V * np.where(V[first, np.arange(V.shape[1])] < 0, -1.0, 1.0) + 0.0  # and no −0

@@ -6,8 +6,8 @@ import scipy.linalg
 import scipy.sparse as sp
 from oracles import random_orthogonal
 
-from cossim_helpers import Spectrum, simulate_interactions, spectrum, spectrum_from_gram
-from cossim_helpers import spectra as routes
+from cossim_helpers import Spectrum, simulate_interactions, spectra, spectrum, spectrum_from_gram
+from cossim_helpers import _routes as routes
 
 
 def with_condition(sigma, n, seed):
@@ -77,14 +77,14 @@ def test_spectrum_is_as_exact_as_a_full_svd(X, form, k):
     np.testing.assert_allclose(s.V.T @ s.V, np.eye(k), atol=1e-8)
 
 
-@pytest.mark.parametrize("name", routes._ROUTES)
+@pytest.mark.parametrize("name", routes.ROUTES)
 def test_each_route_keeps_its_promise(X, name):
     """σ² within a few u σ_1², the accuracy that the docstring states for the routes by XᵀX."""
     k = min(5, min(X.shape) - (name == "lanczos"))
     if k < 1 or (name == "lanczos" and not X.any()):
         pytest.skip("ARPACK takes k < min(n, p) and a matrix that is not zero")
     sigma, V = full_svd(X)
-    found, found_V = routes._ROUTES[name](sp.csr_array(X), k)
+    found, found_V = routes.ROUTES[name](sp.csr_array(X), k)
     np.testing.assert_allclose(found**2, sigma[:k] ** 2, atol=1e-13 * sigma[0] ** 2, rtol=0)
     if name == "triangular":
         np.testing.assert_allclose(found, sigma[:k], atol=1e-14 * sigma[0], rtol=0)
@@ -100,13 +100,13 @@ def test_each_route_keeps_its_promise(X, name):
     (lambda: sp.random_array((30_000, 9_000), density=0.0005, format="csr", rng=1), "lanczos"),
 ])
 def test_the_route_follows_the_cost(make, expected):
-    assert routes._cheapest_route(make(), 10) == expected
+    assert routes.cheapest_route(make(), 10) == expected
 
 
 def test_lanczos_at_the_size_that_it_is_for():
     X = simulate_interactions(3_000, 2_500, 5, max_activity=20, rng=1).X
-    assert routes._cheapest_route(X, 5) == "lanczos"
-    by_lanczos, by_gram = spectrum(X, 5), Spectrum(*routes._dense_gram(X, 5))
+    assert routes.cheapest_route(X, 5) == "lanczos"
+    by_lanczos, by_gram = spectrum(X, 5), Spectrum(*routes.dense_gram(X, 5))
     np.testing.assert_array_equal(spectrum(X, 5).V, by_lanczos.V)  # no random start
     np.testing.assert_allclose(by_lanczos.sigma, by_gram.sigma, rtol=1e-9)
     np.testing.assert_allclose(by_lanczos.V @ by_lanczos.V.T, by_gram.V @ by_gram.V.T, atol=1e-9)
@@ -116,7 +116,7 @@ def test_lanczos_finds_copies_of_a_repeated_value():
     block = sp.random_array((600, 550), density=0.01, rng=np.random.default_rng(0), format="csr")
     block.data[:] = 1
     X = sp.block_diag([block] * 4, format="csr")
-    assert routes._cheapest_route(X, 6) == "lanczos"
+    assert routes.cheapest_route(X, 6) == "lanczos"
     expected = np.repeat(full_svd(block.toarray())[0][:2], 4)[:6]
     np.testing.assert_allclose(spectrum(X, 6).sigma, expected, rtol=1e-9)
 
@@ -132,7 +132,7 @@ def test_lanczos_looks_again_for_what_arpack_missed(monkeypatch):
         return (sigma[missed], V[:, missed]) if len(calls) == 1 else arpack(matrix, k)
 
     monkeypatch.setattr(routes, "_arpack", first_run_misses_some)
-    found, found_V = routes._lanczos(sp.csr_array(X), 3)
+    found, found_V = routes.lanczos(sp.csr_array(X), 3)
     np.testing.assert_allclose(found, sigma[:3], rtol=1e-10)
     np.testing.assert_allclose(found_V @ found_V.T, V[:, :3] @ V[:, :3].T, atol=1e-8)
 
@@ -148,9 +148,9 @@ def test_scales_whose_squares_overflow_or_vanish(form, scale):
 
 def test_blocks_of_rows_add_up(monkeypatch):
     X = HOSTILE["counts"]
-    monkeypatch.setattr(routes, "_BLOCK_NUMBERS", 100)  # five rows a block
-    np.testing.assert_array_equal(routes._gram_by_dense_blocks(sp.csr_array(X)), X.T @ X)
-    sigma, _ = routes._triangular(sp.csr_array(X), 20)
+    monkeypatch.setattr(routes, "BLOCK_NUMBERS", 100)  # five rows a block
+    np.testing.assert_array_equal(routes.gram_by_dense_blocks(sp.csr_array(X)), X.T @ X)
+    sigma, _ = routes.triangular(sp.csr_array(X), 20)
     np.testing.assert_allclose(sigma, full_svd(X)[0], rtol=1e-12)
 
 
@@ -174,7 +174,7 @@ def test_signs_are_fixed():
     assert (V[np.argmax(abs(V), axis=0), np.arange(45)] > 0).all()
     np.testing.assert_allclose(spectrum(-X).V, V, atol=1e-10)
     # of entries that rounding orders, the first decides
-    fixed = routes._fix_signs(np.array([[-1.0], [1.0 + 1e-15]]) / np.sqrt(2))
+    fixed = spectra._fix_signs(np.array([[-1.0], [1.0 + 1e-15]]) / np.sqrt(2))
     assert fixed[0, 0] > 0
 
 

@@ -1,0 +1,148 @@
+"""The routes to the top right singular pairs: each takes X and k, and returns sigma (k,) and V (p, k)."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from scipy.sparse.linalg import ArpackError, LinearOperator, svds
+
+EPS = np.finfo(np.float64).eps
+GRAM_IS_ENOUGH = 1e-5  # σ_k²/σ_1² from which eigenvalues of XᵀX give σ_k to better than 1e-8
+BLOCK_NUMBERS = 4_000_000  # numbers in a dense block of rows: 32 MB in float64
+
+# Seconds of each step, measured on two cores; only their ratios matter, and they choose a route, never a result.
+SECONDS = {
+    "dense product": 2e-11,  # a multiplication of XᵀX over dense blocks
+    "sparse product": 4e-9,  # a pair of entries in one row of X
+    "Lanczos vector": 2e-8,  # an entry of X, or of a vector, for each pair that is wanted
+    "eigenpairs": 2e-10,  # m³ of an m × m eigenproblem
+}
+LANCZOS_FROM, LANCZOS_SHARE = 2_000, 10  # for smaller m or k above m/10, a dense eigenproblem costs little
+
+
+def dense_gram(X, k):
+    return _from_gram(X, gram_by_dense_blocks(X if X.shape[0] >= X.shape[1] else X.T), k)
+
+
+def sparse_gram(X, k):
+    X = sp.csr_array(X)
+    return _from_gram(X, (X.T @ X if X.shape[0] >= X.shape[1] else X @ X.T).toarray(), k)
+
+
+def lanczos(X, k):
+    """ARPACK, and again on what it left over until nothing larger is there: it may miss copies of a repeated σ."""
+    try:
+        sigma, V = _arpack(X, k)
+        while sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:
+            left_over, v = _arpack(_deflated(X, V), 1)
+            if left_over[0] <= (1 + 1e-10) * sigma[-1]:
+                break
+            sigma, V = np.append(sigma, left_over), np.column_stack([V, v])
+            order = np.argsort(-sigma, kind="stable")[:k]
+            sigma, V = sigma[order], V[:, order]
+    except ArpackError:  # no convergence, or nothing is left over
+        return triangular(X, k)
+    return sigma, V
+
+
+def _arpack(X, k):
+    start = np.random.default_rng(0).standard_normal(min(X.shape))  # ARPACK's own start is another at each call
+    _, sigma, Vt = svds(X, k=k, v0=start, solver="arpack", return_singular_vectors="vh")
+    return sigma[::-1], Vt[::-1].T
+
+
+def _deflated(X, V):
+    """X (I − V Vᵀ)."""
+    return LinearOperator(X.shape, dtype=X.dtype, matvec=lambda x: X @ (x - V @ (V.T @ x)),
+                          rmatvec=lambda y: (z := X.T @ y) - V @ (V.T @ z))
+
+
+def triangular(X, k):
+    n, p = X.shape
+    R = np.zeros((0, p))
+    if n < p:
+        R = _dense(X)
+    else:
+        for rows in _row_blocks(X, at_least=p):
+            stacked = np.concatenate([R, _dense(rows)])
+            R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:p]
+    _, sigma, Vt = scipy.linalg.svd(R, full_matrices=False, check_finite=False)
+    sigma = np.where(sigma > max(n, p) * EPS * sigma[0], sigma, 0.0)
+    return sigma[:k], Vt[:k].T
+
+
+ROUTES = {"dense gram": dense_gram, "sparse gram": sparse_gram, "lanczos": lanczos, "triangular": triangular}
+
+
+def cheapest_route(X, k):
+    """The route with the least estimated seconds."""
+    m = min(X.shape)
+    if not sp.issparse(X):
+        return "dense gram"
+    eigenpairs = SECONDS["eigenpairs"] * m**3
+    per_row = np.diff((X if X.shape[0] >= X.shape[1] else sp.csr_array(X.T)).indptr).astype(float)
+    seconds = {
+        "dense gram": SECONDS["dense product"] * max(X.shape) * m**2 + eigenpairs,
+        "sparse gram": SECONDS["sparse product"] * np.sum(per_row**2) + eigenpairs,
+    }
+    if m > LANCZOS_FROM and k < m / LANCZOS_SHARE:
+        seconds["lanczos"] = SECONDS["Lanczos vector"] * (X.nnz + sum(X.shape)) * k
+    return min(seconds, key=seconds.get)
+
+
+def _from_gram(X, gram, k):
+    """σ and V from XᵀX, or from X Xᵀ = U Σ² Uᵀ where that is the smaller one: V = Xᵀ U Σ⁻¹."""
+    eigenvalues, vectors = top_eigenpairs(gram, k)
+    sigma = np.sqrt(np.maximum(eigenvalues, 0.0))
+    if X.shape[0] >= X.shape[1]:
+        return sigma, vectors
+    return sigma, np.divide(X.T @ vectors, sigma, out=np.zeros((X.shape[1], k)), where=sigma > 0)
+
+
+def gram_by_dense_blocks(X):
+    """XᵀX in float64; multiplied in float32 where each sum is a whole number below 2^24, so that nothing rounds."""
+    dtype = np.float32 if _sums_fit_float32(X) else np.float64
+    syrk = scipy.linalg.get_blas_funcs("syrk", dtype=dtype)
+    upper = np.zeros((X.shape[1],) * 2, dtype, order="F")
+    for rows in _row_blocks(sp.csr_array(X) if sp.issparse(X) else X):
+        upper = syrk(1.0, _dense(rows.astype(dtype)).T, beta=1.0, c=upper, overwrite_c=True)  # += rowsᵀ rows
+    return (upper + np.triu(upper, 1).T).astype(np.float64)
+
+
+def near_one(X):
+    """X / 2^e and e: 0 unless squares of entries would overflow or lose digits. A power of two rounds nothing."""
+    values = X.data if sp.issparse(X) else X
+    exponent = int(np.frexp(abs(values).max(initial=0.0))[1])
+    if abs(exponent) < 400:
+        return X, 0
+    scaled = np.ldexp(values, -exponent)
+    return (sp.csr_array((scaled, X.indices, X.indptr), shape=X.shape) if sp.issparse(X) else scaled), exponent
+
+
+def _sums_fit_float32(X):
+    values = X.data if sp.issparse(X) else X
+    largest = float(abs(values).max()) if values.size else 0.0
+    return X.shape[0] * largest**2 < 2**24 and bool((values == np.rint(values)).all())
+
+
+def _row_blocks(X, at_least=1):
+    step = max(BLOCK_NUMBERS // X.shape[1], at_least)
+    for start in range(0, X.shape[0], step):
+        yield X[start : start + step]
+
+
+def _dense(rows):
+    return rows.toarray() if sp.issparse(rows) else rows
+
+
+def top_eigenpairs(gram, k):
+    """Top k eigenvalues, falling, and their eigenvectors as columns."""
+    p = len(gram)
+    eigenvalues, vectors = scipy.linalg.eigh(gram, subset_by_index=[p - k, p - 1], check_finite=False)
+    return eigenvalues[::-1], vectors[:, ::-1]
+
+
+def rounding(p):
+    """Bound on the rounding of eigenvalues of a p × p Gram matrix, as a share of the largest."""
+    return 4 * max(p, 8) * EPS
