@@ -96,7 +96,7 @@ def test_arrays_of_several_shapes():
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-@pytest.mark.parametrize("stretch", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("stretch", [1e-6, 1.0, 1e6])
 def test_whether_an_end_is_stationary_does_not_depend_on_units(scale, stretch):
     def rosenbrock(z):
         x, y = z / stretch
