@@ -47,14 +47,16 @@ study: $(reader) ## compute the tables of long studies anew (about half an hour;
 	$(bin)/python studies/remedies.py
 	$(bin)/python benchmarks/deep.py run
 
-lint: $(developer) ## check the style of the code
+lint: $(developer) ## check the style, the format and the type hints of the code
 	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
 
 lock: $(developer) ## resolve both requirements files anew from pyproject.toml
 	$(bin)/python tools/lock.py
 
 clean: ## remove what the targets above have built, .venv apart
-	rm -rf _build .pytest_cache .ruff_cache
+	rm -rf _build .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp is the last thing that a set-up writes, and the first that the next one removes.
 $(reader): requirements.txt
