@@ -4,13 +4,16 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import cossim_helpers
 
+API_PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8")
 MODULES = [module.name for module in pkgutil.walk_packages(cossim_helpers.__path__, "cossim_helpers.")]
 
 
@@ -20,6 +23,14 @@ def test_public_names_have_docstrings_and_type_hints(name):
     assert len(inspect.getdoc(thing).splitlines()[0]) > 20
     if inspect.isfunction(thing):
         assert "return" in thing.__annotations__
+
+
+def test_the_api_page_documents_each_public_name_once():
+    documented = re.findall(r"^\.\. auto(class|function):: cossim_helpers\.(\w+)$", API_PAGE, re.MULTILINE)
+    kinds = {name: "class" if inspect.isclass(getattr(cossim_helpers, name)) else "function"
+             for name in cossim_helpers.__all__}
+    assert sorted(documented) == sorted((kind, name) for name, kind in kinds.items())
+    assert API_PAGE.count(".. auto") == len(documented)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -14,6 +14,7 @@ from sphinx.errors import ConfigError
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
+import api  # noqa: E402
 import markup  # noqa: E402
 import offline  # noqa: E402
 import provenance  # noqa: E402
@@ -245,3 +246,17 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 def test_the_workflows_and_the_citation_are_valid(tool, arguments):
     done = subprocess.run([Path(sys.executable).with_name(tool), *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# The API page
+
+
+def test_docstrings_are_made_ready_for_the_page():
+    docstring = ["Cosines, |a| ≤ 1; see `rescale`, `k`.", "", "    AUC = P(s > t), `w` |x|", "", "      + ½ P(s = t)",
+                 "", "Parameters", "----------", "k : int", "", "    Rank.", "", "Notes", "-----", "    A formula", "",
+                 "    another."]
+    assert list(api.ready(docstring)) == [
+        r"Cosines, \|a\| ≤ 1; see :py:obj:`~cossim_helpers.rescale`, ``k``.", "",
+        ".. code-block:: text", "    :class: formula", "", *docstring[2:14], "    A formula", "",
+        ".. code-block:: text", "    :class: formula", "", "    another.",
+    ]
