@@ -9,7 +9,7 @@ reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab test test-binder test-site notebooks bench study lint lock clean
+.PHONY: help book serve lab test test-binder test-site notebooks numbers bench study lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-binder: $(developer) ## open and run the notebooks as Binder does, without 
 
 notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
 	$(bin)/python tools/notebooks.py $(NB)
+
+numbers: $(reader) ## bind the numbers of the text to the cells that compute them (NB=… for one, CHOICES=file)
+	$(bin)/python -m tools.bindings $(if $(CHOICES),--choices $(CHOICES)) $(NB)
 
 bench: $(developer) ## time the spectrum and the simulation against their competitors
 	$(bin)/python benchmarks/spectra.py

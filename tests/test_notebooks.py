@@ -16,11 +16,6 @@ WIDGETS = {"interact", "interactive_output"}
 MACHINE_PATH = re.compile(
     r"(?<![\w:/.<])/(?:root|home|Users|tmp|private|var|opt|usr|mnt|srv|work)/\w|[A-Z]:\\\w|site-packages|ipykernel_\d"
 )
-NUMBER = re.compile(r"\d+(?:[,_]\d{3})*(?:\.\d+)?")  # 20000, 20,000 and 20_000 are one number
-
-
-def numbers(text):
-    return {re.sub("[,_]", "", number) for number in NUMBER.findall(text)}
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
@@ -105,19 +100,15 @@ def test_every_figure_is_a_png(code_cells):
 
 
 def test_every_figure_has_an_alt_text_that_says_what_it_shows(code_cells):
-    """A sentence with numbers, each of which the notebook computes or prints, up to and in the cell that draws."""
-    known = ""
+    """A sentence with numbers. That they are true is the matter of test_numbers.py."""
     for cell in code_cells:
-        known += "\n".join([cell.source, *texts(cell)])
         if not draws_figure(cell):
             continue
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         assert len(alt) >= 40, f"{cell.id}: the alt text is too short: {alt!r}"
         assert re.fullmatch(r"[A-Z0-9][^\n]* [^\n]*\.", alt), f"{cell.id}: the alt text is not a sentence: {alt!r}"
         assert not re.search(r"\.(png|svg|jpe?g)\b|\w/\w+/|_build", alt), f"{cell.id}: the alt text is a path: {alt!r}"
-        assert numbers(alt), f"{cell.id}: the alt text holds no number: {alt!r}"
-        unknown = numbers(alt) - numbers(known)
-        assert not unknown, f"{cell.id}: no cell prints or holds these numbers of the alt text: {sorted(unknown)}"
+        assert re.search(r"\d", alt), f"{cell.id}: the alt text holds no number: {alt!r}"
 
 
 def test_every_check_can_fail(code_cells):

@@ -54,8 +54,6 @@ def normalize(notebook):
         executed = bool(cell.source.strip())
         count += executed
         cell.execution_count = count if executed else None
-        if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):  # signed, so that no edit goes unseen
-            cell.metadata["alt_digest"] = hashlib.sha256(alt.encode()).hexdigest()[:12]
         cell.outputs = [] if "remove-output" in cell.metadata.get("tags", []) else merge_streams(cell.outputs)
         for output in cell.outputs:
             if output.output_type == "execute_result":

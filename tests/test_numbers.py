@@ -1,0 +1,293 @@
+"""Every number of the book's text is what a cell computes, and no digit of it changes by accident."""
+
+import re
+
+import nbformat
+import pytest
+import yaml
+
+from tools.bindings import bind, keep, mutate, read_choices
+from tools.measured import constants, measured, scan
+from tools.notebooks import dumps, loads, normalize
+from tools.texts import OPEN, ROOT, Book, agrees, literals, sections
+
+UNBOUND = {  # files whose numbers are still to be bound
+    *(path.name for path in ROOT.glob("book/*.ipynb")),
+    *(path.name for path in ROOT.glob("book/*.md")),
+    "claims.yml",
+}
+BOOK = Book()
+BOUND = [text for text in BOOK.texts if text.file not in UNBOUND]
+SAID = [text for text in BOUND if text.measured or text.signature or text.bound or text.constants]
+
+
+@pytest.mark.parametrize("text", SAID, ids=lambda text: text.key)
+def test_its_numbers_are_what_the_cells_compute(text):
+    problems = list(BOOK.problems(text))
+    assert not problems, "\n".join(["make numbers says what to do, CONTRIBUTING.md how:", *problems])
+
+
+def test_no_binding_is_left_of_a_text_that_is_gone():
+    assert set(BOOK.sidecar) <= {text.key for text in BOOK.texts}
+    for name, notebook in BOOK.notebooks.items():
+        for cell in notebook.cells:
+            names = {"text"} if cell.cell_type == "markdown" else {"caption", "alt"}
+            assert set(cell.metadata.get("numbers", {})) <= names, f"{name}, {cell.id}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_changed_digit_is_noticed(seed):
+    noticed, unnoticed = mutate(BOOK, BOUND, 60, seed)
+    assert not unnoticed
+    assert noticed.total() == 60 or not BOUND
+
+
+# The rule
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The mean is 0.36 within clusters, and −0.10 between.", ["0.36", "−0.10"]),
+        ("It rises from 0.36 to 0.70, that is 0.36–0.70.", ["0.36", "0.70", "0.36", "0.70"]),
+        ("Cosines of 0.36 ± 0.02, or $0.36 \\pm 0.02$.", ["0.36", "0.02", "0.36", "0.02"]),
+        ("It falls from 99 to 22 percent, then to 7% and $4\\%$.", ["99", "22", "7", "4"]),
+        ("With 20,000 users, 3,422,857 interactions, $n = 20{,}000$.", ["20,000", "3,422,857", "20{,}000"]),
+        ("About 3.4 million interactions, all 20 million scores.", ["3.4 million", "20 million"]),
+        (
+            "In 9 of 10 seeds, in 8 in 10 data sets, on 3 seeds, for 2 of the 5 devices.",
+            ["9", "10", "8", "10", "3", "2", "5"],
+        ),
+        ("There are 44 such directions, 10 neighbors, 5 clusters.", ["44"]),
+        ("| B = V | 0.809 | 12 | 1.00 |", ["0.809", "12", "1.00"]),
+        ("σ_1 … σ_7: 1287.1, 390.4", ["1287.1", "390.4"]),
+        ("1/5 of them, ½ of those, 94/105 of all.", ["94", "105"]),
+        ("Below $10^{-3}$, $1.3 \\cdot 10^{-3}$, 3·10⁻⁴, 1e-10.", ["10^{-3}", "1.3 \\cdot 10^{-3}", "3·10⁻⁴", "1e-10"]),
+        ("With $\\kappa = 4.4$, $x \\approx 1.27$, $0.91$, $0.2 \\le e < 0.5$.", ["4.4", "1.27", "0.91", "0.2", "0.5"]),
+        ("$\\sqrt{1000 \\cdot 0.2 \\cdot 0.8} = 12.6$", ["12.6"]),
+        ("$d = (0.2, 1, 5)$ and $k = 50$", ["0.2", "50"]),
+        ("$$\n\\frac{1.99}{0.01} = 0.99 \\quad\\Longleftrightarrow\\quad s^2 = 199 .\n$$", ["0.99", "199"]),
+        ("```{math}\n:label: eq-12\nx_{12} + 3.5 y = 0.25 .\n```", ["0.25"]),
+        ("On the simulation {eq}`eq-2` gives 0.40 ({doc}`06_figure_1`).", ["0.40"]),
+        ("クラスター内の平均は0.36、99%です。第12章。", ["0.36", "99"]),
+    ],
+)
+def test_measured_numbers(text, expected):
+    assert [number.written for number in measured(text)] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Equation 1, Equations 1 and 12, Eq. 15, chapter 16, Section 2.1, Sections 1 and 2.1, §7.8, Figure 12.",
+        "Python 3.11, CC BY 4.0, arXiv:2403.05440, in 2024, https://example.org/12.5",
+        "{eq}`eq-12`, {prf:ref}`thm-08-12`, [ledger](claims.md#12.5), `rng=0.5`, `` 0.25 ``",
+        "(sec-fig-12)=\n## Title\n\n1. first\n2. second\n12. twelfth",
+        "```{list-table}\n:widths: 45 38 17\n```\n\n```\nmake 0.5\n```",
+        "$V_{50}$, $x^{0.5}$, $\\tfrac12 (0.5 + x)$, $\\operatorname{Unif}(0.25, 1.5)$, $0.01 \\, \\sigma_k^2$",
+        "The 5 clusters, 0/1 data, V_50, fig12, 2nd, 3D, precision@50, 20 minutes to read.",
+    ],
+)
+def test_constants(text):
+    assert not [number.written for number in measured(text)]
+    assert constants(text, [])
+
+
+def test_values_signs_and_digits():
+    values = {number.written: (number.value, number.step) for number in scan("−0.10, 20{,}000, $1.30 \\cdot 10^{-3}$")}
+    assert values["−0.10"] == (-0.1, 0.01)
+    assert values["20{,}000"] == (20000, 1)
+    assert values["1.30 \\cdot 10^{-3}"] == pytest.approx((1.3e-3, 1e-5))
+    assert [number.value for number in scan("3.4 million")] == [3.4e6]
+    assert [number.percent for number in scan("9%, 9 %, 9 percent, $9\\%$, 9")] == [True, True, True, True, False]
+
+
+def test_any_digit_outside_of_the_measured_numbers_is_signed():
+    text = "Equation 1, V₅, x⁻², ½, $\\sigma_2$, 0.36, nine of ten"
+    found = constants(text, measured(text))
+    assert found == ["1", "₅", "⁻²", "½", "2", "nine", "ten"]
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "words", "expected"),
+    [
+        ("0.36", 0.3649, [], True),
+        ("0.36", 0.366, [], False),
+        ("0.360", 0.3649, [], False),
+        ("−0.10", -0.1, [], True),
+        ("0.10", -0.1, [], False),
+        ("0.10", -0.1, ["size"], True),
+        ("36%", 0.36, [], False),
+        ("36%", 0.36, ["percent"], True),
+        ("0.98", 0.9899, ["above"], True),
+        ("0.98", 0.99, ["above"], False),
+        ("0.98", 0.9799, ["above"], False),
+        ("0.4", 0.36, ["below"], True),
+        ("0.4", 0.41, ["below"], False),
+        ("90%", 0.93, ["percent", "above"], False),
+        ("0.64", 0.36, ["complement"], True),
+        ("1000", 3.0, ["power"], True),
+        ("3.4 million", 3422857, [], True),
+        ("3.5 million", 3422857, [], False),
+    ],
+)
+def test_a_number_agrees_with_what_rounds_to_it(written, value, words, expected):
+    assert agrees(scan(written)[0], value, words) == expected
+
+
+def test_numbers_in_code_are_those_outside_of_strings_and_comments():
+    found = literals('x = f(20_000, -0.5, "12")  # 99\ny[-1:] = a - 3 + 1e-3')
+    assert [number.value for number in found] == [20000, -0.5, -1, 3, 1e-3]
+
+
+def test_a_page_is_cut_at_its_headings_not_at_comments_in_listings():
+    page = "Top.\n\n(lab)=\n## One\n\n```\n# no heading\n```\n\n## Two, three\n\nEnd.\n"
+    assert [(anchor, text.split()[-1]) for anchor, text in sections(page)] == [
+        ("top", "Top."),
+        ("lab", "```"),
+        ("two-three", "End."),
+    ]
+    assert "".join(text for _, text in sections(page)) == page
+
+
+# A small book
+
+
+TEXT = "Section 2. The mean is 0.36 within, 0.70 elsewhere, in 9 of 10 seeds, for 20,000 users, AUC above 0.8."
+PRINTED = "[ok] a-claim: equal within rtol=0, atol=1e-10\nwithin 0.36, elsewhere 0.70\n9 of 10 seeds, AUC 0.89\n"
+CODE = "users = 20_000\nprint('12')"
+CHOICES = {
+    **{f"m:{n}": address for n, address in enumerate(("c#1", "c#2", "c#3", "c#4", "c@1", "above c#5"), start=1)},
+    **{"c:caption:1": "c#2", "c:alt:1": "c#5", "c:alt:2": "c#5", "claims.yml#a-claim:1": "c#1"},
+    **{"index.md#title:1": "c#1", "index.md#title:2": "cossim_helpers/defaults.py@n_items.1"},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A book whose numbers are all bound."""
+    figure = {"figure": {"caption": "All 0.70."}, "image": {"alt": "A curve up to 0.89, and a dot at 0.89."}}
+    stream = nbformat.v4.new_output("stream", name="stdout", text=PRINTED)
+    cells = [
+        nbformat.v4.new_markdown_cell(TEXT, id="m"),
+        nbformat.v4.new_code_cell(CODE, id="c", outputs=[stream], metadata={"mystnb": figure}),
+        nbformat.v4.new_code_cell(
+            "slide(77)", id="slider", metadata={"tags": ["remove-output", "nbval-ignore-output"]}
+        ),
+    ]
+    notebook = normalize(nbformat.v4.new_notebook(cells=cells, metadata={"description": "One."}))
+    claim = {"id": "a-claim", "source": "§2.1", "statement": "It is 0.36.", "verdict": "holds", "chapter": 1}
+    (tmp_path / "book").mkdir()
+    (tmp_path / "cossim_helpers").mkdir()
+    (tmp_path / "book" / "01_one.ipynb").write_text(dumps(notebook))
+    (tmp_path / "book" / "index.md").write_text("# Title\n\nIn {doc}`01_one` it is 0.36, of 300 items, twice.\n")
+    (tmp_path / "cossim_helpers" / "claims.yml").write_text(yaml.safe_dump({"claims": [claim]}))
+    (tmp_path / "cossim_helpers" / "defaults.py").write_text("def f(n_items=300):\n    return n_items\n")
+    assert bind(Book(tmp_path), Book(tmp_path).texts, CHOICES, {"01_one.ipynb", "index.md", "claims.yml"}) == 0
+    return tmp_path
+
+
+def bind_all(folder, choices=None):
+    book = Book(folder)
+    return bind(book, list(book.texts), choices or {}, {text.file for text in book.texts})
+
+
+def problems(folder):
+    book = Book(folder)
+    return [problem for text in book.texts for problem in book.problems(text)]
+
+
+def change(folder, old, new, name="book/01_one.ipynb"):
+    before = (folder / name).read_text()
+    assert before.count(old) == 1
+    (folder / name).write_text(before.replace(old, new))
+
+
+def test_a_bound_book_has_no_problems_and_its_notebook_is_in_normal_form(folder):
+    assert problems(folder) == []
+    text = (folder / "book" / "01_one.ipynb").read_text()
+    assert dumps(normalize(loads(text))) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        (
+            "book/01_one.ipynb",
+            "is 0.36 within, 0.70",
+            "is 0.35 within, 0.70",
+            "'0.35' .* c#1, which is 0.36 in the line 'within",
+        ),
+        ("book/01_one.ipynb", "in 9 of 10", "in 8 of 10", "'8' .* c#3, which is 9"),
+        ("book/01_one.ipynb", "for 20,000", "for 20,001", "'20,001' .* c@1, which is 20_000"),
+        ("book/01_one.ipynb", "users = 20_000", "users = 30_000", "'20,000' .* c@1, which is 30_000"),
+        ("book/01_one.ipynb", "Section 2.", "Section 3.", "a constant has changed"),
+        ("book/01_one.ipynb", "above 0.8.", "above 0.8 and 0.9.", "7 measured numbers .*, 6 bindings"),
+        ("book/01_one.ipynb", "within 0.36, e", "within 0.37, e", "'0.36' .* c#1, which is 0.37"),
+        ("book/01_one.ipynb", "elsewhere 0.70\\n", "and 0.70\\n", "prints other words"),
+        ("book/01_one.ipynb", "All 0.70", "All 0.71", "c:caption, number 1: '0.71'"),
+        ("book/01_one.ipynb", "dot at 0.89", "dot at 0.88", "c:alt, number 2: '0.88'"),
+        ("book/01_one.ipynb", '"id": "c"', '"id": "d"', "no compared cell and no module"),
+        ("book/index.md", "0.36", "0.37", "index.md#title, number 1: '0.37'"),
+        ("book/index.md", "twice", "thrice", "a constant has changed"),
+        ("cossim_helpers/claims.yml", "0.36", "0.37", "claims.yml#a-claim, number 1: '0.37'"),
+        ("cossim_helpers/claims.yml", "2.1", "2.2", "claims.yml#a-claim: a constant"),
+        ("cossim_helpers/defaults.py", "300", "301", "'300' .* which is 301"),
+    ],
+)
+def test_a_problem_names_the_place(folder, name, old, new, expected):
+    change(folder, old, new, name)
+    assert any(re.search(expected, problem) for problem in problems(folder)), problems(folder)
+
+
+def test_a_check_line_more_moves_no_number(folder):
+    change(folder, '"[ok] a-claim', '"[ok] b-claim: at most 3\\n",\n      "[ok] a-claim')
+    assert problems(folder) == []
+
+
+def test_bindings_that_hold_are_kept_when_a_sentence_changes(folder):
+    change(folder, "The mean is 0.36 within, 0.70", "With 44 more, the mean is 0.36 within, 0.71, 0.70")
+    text = next(text for text in Book(folder).texts if text.key == "m")
+    assert keep(Book(folder), text) == [OPEN, "c#1", OPEN, *[CHOICES[f"m:{n}"] for n in range(2, 7)]]
+
+
+def test_what_is_certain_is_bound_and_what_is_not_is_printed(folder, capsys):
+    path = folder / "book" / "01_one.ipynb"
+    notebook = loads(path.read_text())
+    for cell in notebook.cells:
+        cell.metadata.pop("numbers", None)
+    path.write_text(dumps(notebook))
+    assert bind_all(folder) == 6  # of nine, 0.36 and twice 0.89 are certain
+    printed = capsys.readouterr().out
+    assert "m:3 = c#3   | [9] of 10 seeds" in printed  # one digit is not distinctive
+    assert "m:5 = c@1   | users = [20_000]" in printed  # a setting is never certain
+    (folder / "choices").write_text(printed.replace("m:6 = c#5", "m:6 = above c#5"))
+    assert bind_all(folder, read_choices(folder / "choices")) == 0
+    assert problems(folder) == []
+
+
+def test_a_number_without_a_source_is_a_fault(folder, capsys):
+    change(folder, "0.70 elsewhere", "0.70 elsewhere, 0.1234 nowhere, 77 in a slider")
+    assert bind_all(folder) == 2
+    assert capsys.readouterr().out.count("NO CELL gives") == 2
+    assert len(problems(folder)) == 2
+
+
+def test_a_choice_that_does_not_hold_is_refused(folder):
+    with pytest.raises(ValueError, match=r"m:1: 0.36 is not 0.70"):
+        bind_all(folder, {"m:1": "c#2"})
+
+
+def test_new_words_of_a_cell_are_shown_for_review(folder, capsys):
+    change(folder, '"within 0.36', '"new 5\\n",\n      "within 0.36')
+    assert any("prints other words" in problem for problem in problems(folder))
+    bind_all(folder)
+    assert "REVIEW" in capsys.readouterr().out
+
+
+def test_every_changed_digit_of_the_small_book_is_noticed(folder):
+    book = Book(folder)
+    noticed, unnoticed = mutate(book, book.texts, 1_000, 0)
+    assert not unnoticed
+    assert noticed["measured"] == 12
+    assert noticed["constant"] == 3
