@@ -40,7 +40,7 @@ notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=b
 	$(bin)/python tools/notebooks.py $(NB)
 
 numbers: $(reader) ## bind the numbers of the text to the cells that compute them (NB=… for one, CHOICES=file)
-	$(bin)/python -m tools.bindings $(if $(CHOICES),--choices $(CHOICES)) $(NB)
+	@$(bin)/python -m tools.bindings $(if $(CHOICES),--choices $(CHOICES)) $(NB)
 
 bench: $(developer) ## time the spectrum and the simulation against their competitors
 	$(bin)/python benchmarks/spectra.py

@@ -102,7 +102,8 @@ def read(match, text):
     digits = re.sub(r"\{,\}|\\,|[,_]", "", groups.get("digits") or "1")
     exponent += int((groups.get("e") or "e0")[1:]) + MANY.get((groups.get("many") or "").strip(), 0)
     exact = Decimal(digits) * Decimal(10) ** exponent
-    step = Decimal(10) ** (Decimal(digits).as_tuple().exponent + exponent)
+    last = Decimal(digits).as_tuple().exponent if groups.get("digits") else -1  # 10⁻³ is 1.0·10⁻³
+    step = Decimal(10) ** (last + exponent)
     negative = groups["sign"] in ("-", "−")
     percent = bool(PERCENT.match(text, match.end()))
     return Number(match.start(), match.end(), match.group(), float(-exact if negative else exact), float(step), percent)
