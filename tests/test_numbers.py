@@ -60,6 +60,8 @@ def test_a_changed_digit_is_noticed(seed):
         ),
         ("There are 44 such directions, 10 neighbors, 5 clusters.", ["44"]),
         ("| B = V | 0.809 | 12 | 1.00 |", ["0.809", "12", "1.00"]),
+        ("In Equation 2, 64 directions; in these directions 64 percent; after steps 50,000.", ["64", "64", "50,000"]),
+        ("Equations 1 and 2, 64 of them; direction 1, 0.36; steps 12.5.", ["64", "0.36", "12.5"]),
         ("σ_1 … σ_7: 1287.1, 390.4", ["1287.1", "390.4"]),
         ("1/5 of them, ½ of those, 94/105 of all.", ["94", "105"]),
         ("Below $10^{-3}$, $1.3 \\cdot 10^{-3}$, 3·10⁻⁴, 1e-10.", ["10^{-3}", "1.3 \\cdot 10^{-3}", "3·10⁻⁴", "1e-10"]),
@@ -85,7 +87,9 @@ def test_measured_numbers(text, expected):
         "(sec-fig-12)=\n## Title\n\n1. first\n2. second\n12. twelfth",
         "```{list-table}\n:widths: 45 38 17\n```\n\n```\nmake 0.5\n```",
         "$V_{50}$, $x^{0.5}$, $\\tfrac12 (0.5 + x)$, $\\operatorname{Unif}(0.25, 1.5)$, $0.01 \\, \\sigma_k^2$",
-        "The 5 clusters, 0/1 data, V_50, fig12, 2nd, 3D, precision@50, 20 minutes to read.",
+        "The 5 clusters, 0/1 data, V_50, fig12, 2nd, 3D, precision@50, 64-bit.",
+        "Directions 7 to 50, Eqs. 12 and 13, seeds 101, 202 and 303, seed 101, by steps 2, 3, 2, Figure 12–13.",
+        "**Time:** 20 minutes to read, 90 with the exercises.",
     ],
 )
 def test_constants(text):

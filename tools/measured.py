@@ -25,7 +25,12 @@ MANY = {"thousand": 3, "million": 6, "billion": 9}
 PERCENT = re.compile(r"\s*(?:\\?%|percent\b|パーセント)")
 
 # What addresses and names: no number in it is measured.
-LISTED = r"\s*\d+(?:\s*(?:,|and|or|to|–|-)\s*\d+(?![\d.]))*"
+ONE = r"\s*\d+(?:[–-]\d+)?(?![\d.,]*\d)(?!\s*(?:\\?%|percent))"
+SEVERAL = r"\s*\d+(?:(?:, \d+)*,? (?:and|or|to) \d+|[–-]\d+)?(?![\d.,]*\d)(?!\s*(?:\\?%|percent))"
+NUMBERED = (
+    r"[Ee]quation|[Cc]hapter|[Ff]igure|[Tt]heorem|[Ll]emma|[Pp]art|[Ee]xercise|[Tt]able|[Ss]tep|[Pp]anel|[Cc]ase|[Ii]tem"
+    r"|[Dd]irection|[Ss]eed"
+)
 ADDRESSES = [
     r"^[ \t]*[`:]{3,}\{[^}\n]*\}",  # the name of a directive
     r"^[ \t]*:[\w-]+:[^\n]*$",  # an option of a directive
@@ -38,11 +43,12 @@ ADDRESSES = [
     r"<[a-zA-Z/!][^>\n]*>",
     r"^[ \t]*(?:[-*] )?\d+\.(?=\s)",  # a number of a list
     r"(?:§§?|\b[Ss]ections?|\bPython|\bCC BY|\bversion)\s*\d+(?:\.\d+)*(?:(?: and| to|–)\s*\d\.\d\b)*",
-    r"\b(?:[Ee]qs?\.|[Ee]quations?|[Cc]hapters?|[Cc]h\.|[Ff]igs?\.|[Ff]igures?|[Tt]heorems?|[Ll]emmas?|[Pp]arts?"
-    rf"|[Ee]xercises?|[Tt]ables?|[Ss]teps?|[Pp]anels?|[Cc]ases?|[Ii]tems?|[Dd]irections?){LISTED}(?![\d.]*\d)",
+    rf"\b(?:{NUMBERED}|[Ee]q\.|[Cc]h\.|[Ff]ig\.){ONE}",
+    rf"\b(?:(?:{NUMBERED})s|[Ee]qs\.|[Ff]igs\.){SEVERAL}",
     r"第\s*\d+",
-    r"\b(?:19|20)\d\d\b(?=[\s).,;:]|$)(?!,\d)",  # a year
-    r"\b\d+ minutes to read",
+    r"\b(?:19|20)\d\d\b(?=[\s).,;:–]|$)(?!,\d)",  # a year
+    r"^\*\*Time:\*\*[^\n]*$",
+    r"\b\d+-bit\b",
 ]
 ADDRESS = re.compile("|".join(f"(?:{pattern})" for pattern in ADDRESSES), re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|:{3,}|~{3,})(?P<rest>.*)$", re.MULTILINE)
