@@ -70,6 +70,8 @@ def ways(number, source):
     else:
         tries = [[], *([["percent"]] if share and number.step >= 1 and number.value <= 100 else [])]
         tries += [["above"], ["below"], ["size"]] if source.value else []
+    if re.match(r"[-−+]?10[\^⁻⁰¹²³⁴-⁹]", number.written):
+        tries.append(["power"])
     return next((words for words in tries if agrees(number, source.value, words)), None)
 
 
