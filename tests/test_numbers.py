@@ -282,6 +282,8 @@ def test_a_number_without_a_source_is_a_fault(folder, capsys):
 def test_a_choice_that_does_not_hold_is_refused(folder):
     with pytest.raises(ValueError, match=r"m:1: 0.36 is not 0.70"):
         bind_all(folder, {"m:1": "c#2"})
+    with pytest.raises(ValueError, match=r"no number m:7"):
+        bind_all(folder, {"m:7": "c#2"})
 
 
 def test_new_words_of_a_cell_are_shown_for_review(folder, capsys):

@@ -175,12 +175,18 @@ def mutate(book, texts, count, seed):
 def listing(book, text):
     """Yield each number of a text in its sentence, and the line that it is bound to."""
     for number, address in zip(text.measured, text.bound):
-        line = "" if address == OPEN else book.source(address)[1]
+        try:
+            line = "" if address == OPEN else book.source(address)[1]
+        except ValueError as error:
+            line = f"{error}"
         yield f"{text.key}  {text.around(number, 45)}\n        {address}  {line}"
 
 
 def bind(book, texts, choices, files):
     """Bind, store, and print what is left. Return how many numbers are."""
+    known = {f"{text.key}:{n + 1}" for text in texts for n in range(len(text.measured))}
+    if strangers := sorted(set(choices) - known):
+        raise ValueError(f"these texts have no number {', '.join(strangers)}")
     left, missing = 0, 0
     for text in texts:
         new, lines, without = propose(book, text, choices)
@@ -226,7 +232,11 @@ def main():
         print("\n".join(unnoticed))
         sys.exit(bool(unnoticed))
     else:
-        sys.exit(bool(bind(book, texts, read_choices(options.choices) if options.choices else {}, files)))
+        try:
+            left = bind(book, texts, read_choices(options.choices) if options.choices else {}, files)
+        except ValueError as error:
+            sys.exit(f"nothing is stored: {error}")
+        sys.exit(bool(left))
 
 
 if __name__ == "__main__":

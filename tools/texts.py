@@ -38,7 +38,7 @@ CHECK_LINE = "[ok]"
 HEADING = re.compile(r"^(?:\((?P<label>[\w-]+)\)=\n)?#{1,6} +(?P<title>.*)$", re.MULTILINE)
 LISTING = re.compile(r"^[ \t]*(`{3,}|:{3,}).*?^[ \t]*\1", re.MULTILINE | re.DOTALL)
 ADDRESS = re.compile(r"(?P<words>(?:[a-z]+ )*)(?P<plain>(?P<place>[\w./-]+)(?P<kind>[#@!])(?:\w+\.)?[1-9]\d*)")
-MODULES = ("book/_ext/*.py", "cossim_helpers/**/*.py", "studies/*.py", "benchmarks/*.py")
+MODULES = ("book/_ext/*.py", "cossim_helpers/**/*.py", "studies/*.py")
 
 
 # Where numbers come from
