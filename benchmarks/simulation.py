@@ -31,10 +31,17 @@ def speed(n_users, rounds):
     print(f"Draws of {n_users:,} users, {rounds} rounds")
     data = simulate_interactions(n_users, rng=0)
     activity = np.diff(data.X.indptr)
-    return report(interleaved({
-        "simulate_interactions": lambda: simulate_interactions(n_users, rng=0),
-        "loop with rng.choice": lambda: draw_by_loop(data, activity, np.random.default_rng(0)),
-    }, rounds), "simulate_interactions", FASTER_THAN)
+    return report(
+        interleaved(
+            {
+                "simulate_interactions": lambda: simulate_interactions(n_users, rng=0),
+                "loop with rng.choice": lambda: draw_by_loop(data, activity, np.random.default_rng(0)),
+            },
+            rounds,
+        ),
+        "simulate_interactions",
+        FASTER_THAN,
+    )
 
 
 def law(n_users):

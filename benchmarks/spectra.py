@@ -28,11 +28,18 @@ SIGMA_ERROR, PROJECTOR_ERROR, GAP, MEMORY = 1e-8, 1e-8, 1e-7, 500.0
 
 def speed(X, rounds):
     print(f"\nTop {K} singular pairs, {rounds} rounds")
-    return report(interleaved({
-        "spectrum": lambda: spectrum(X, K),
-        "scipy svds (ARPACK)": lambda: svds(X, k=K, v0=np.ones(X.shape[1])),
-        "scikit-learn randomized_svd": lambda: randomized_svd(X, K, random_state=0),
-    }, rounds), "spectrum", FASTER_THAN)
+    return report(
+        interleaved(
+            {
+                "spectrum": lambda: spectrum(X, K),
+                "scipy svds (ARPACK)": lambda: svds(X, k=K, v0=np.ones(X.shape[1])),
+                "scikit-learn randomized_svd": lambda: randomized_svd(X, K, random_state=0),
+            },
+            rounds,
+        ),
+        "spectrum",
+        FASTER_THAN,
+    )
 
 
 def errors(sigma, V, full_sigma, full_V):

@@ -54,8 +54,12 @@ def _arpack(X, k):
 
 def _deflated(X, V):
     """X (I − V Vᵀ)."""
-    return LinearOperator(X.shape, dtype=X.dtype, matvec=lambda x: X @ (x - V @ (V.T @ x)),
-                          rmatvec=lambda y: (z := X.T @ y) - V @ (V.T @ z))
+    return LinearOperator(
+        X.shape,
+        dtype=X.dtype,
+        matvec=lambda x: X @ (x - V @ (V.T @ x)),
+        rmatvec=lambda y: (z := X.T @ y) - V @ (V.T @ z),
+    )
 
 
 def triangular(X, k):
@@ -88,7 +92,7 @@ def cheapest_route(X, k):
     }
     if m > LANCZOS_FROM and k < m / LANCZOS_SHARE:
         seconds["lanczos"] = SECONDS["Lanczos vector"] * (X.nnz + sum(X.shape)) * k
-    return min(seconds, key=seconds.get)
+    return min(seconds, key=seconds.__getitem__)
 
 
 def _from_gram(X, gram, k):

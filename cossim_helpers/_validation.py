@@ -110,7 +110,7 @@ def zero_one(name: str, array: np.ndarray) -> np.ndarray:
 def zero_one_matrix(name: str, value) -> np.ndarray:
     """`value` as a dense 0/1 matrix."""
     matrix = real_matrix(name, value)
-    return zero_one(name, matrix.toarray() if sp.issparse(matrix) else matrix)
+    return zero_one(name, matrix if isinstance(matrix, np.ndarray) else matrix.toarray())
 
 
 def item_integers(name: str, value, n_items: int) -> np.ndarray:

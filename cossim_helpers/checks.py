@@ -51,7 +51,8 @@ def check(claim_id: str, actual, expected, *, rtol: float = 0.0, atol: float = 1
         raise AssertionError(
             f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} differ by more than rtol={rtol:g}, "
             f"atol={atol:g}; at {tuple(int(i) for i in worst)}: {actual[worst]!r} against "
-            f"{np.broadcast_to(expected, actual.shape)[worst]!r}")
+            f"{np.broadcast_to(expected, actual.shape)[worst]!r}"
+        )
     print(f"[ok] {claim_id}: equal within rtol={rtol:g}, atol={atol:g}")
 
 
@@ -93,10 +94,14 @@ def _check_bound(claim_id, value, bound, sign):
     excess = sign * (value - bound)
     if (excess > 0).any():
         verb = "exceed" if sign > 0 else "fall short of"
-        raise AssertionError(f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} {verb} their bound, "
-                             f"by up to {excess.max():.6g}")
-    print(f"[ok] {claim_id}: at {'most' if sign > 0 else 'least'} "
-          + (f"{bound:g}" if bound.ndim == 0 else "its bound, everywhere"))
+        raise AssertionError(
+            f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} {verb} their bound, "
+            f"by up to {excess.max():.6g}"
+        )
+    print(
+        f"[ok] {claim_id}: at {'most' if sign > 0 else 'least'} "
+        + (f"{bound:g}" if bound.ndim == 0 else "its bound, everywhere")
+    )
 
 
 def _known(claim_id):
@@ -110,8 +115,10 @@ def _two_arrays(first, second):
     (name_1, value_1), (name_2, value_2) = first, second
     array_1, array_2 = _numbers(name_1, value_1), _numbers(name_2, value_2)
     if array_2.shape not in ((), array_1.shape):
-        raise ValueError(f"{name_2} takes a single number or an array of shape {array_1.shape} like {name_1}, "
-                         f"got shape {array_2.shape}")
+        raise ValueError(
+            f"{name_2} takes a single number or an array of shape {array_1.shape} like {name_1}, "
+            f"got shape {array_2.shape}"
+        )
     # Small integers are one object wherever they come from, so for those identity says nothing.
     if (value_1 is value_2 and not isinstance(value_1, int)) or (array_1.ndim and _same_memory(array_1, array_2)):
         raise ValueError(f"{name_1} and {name_2} are the same object, which checks nothing; compute one of them anew")
@@ -121,8 +128,9 @@ def _two_arrays(first, second):
 def _numbers(name, value):
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} takes real numbers, got {array.dtype}: compare the numbers behind it, "
-                        "not a verdict about them")
+        raise TypeError(
+            f"{name} takes real numbers, got {array.dtype}: compare the numbers behind it, not a verdict about them"
+        )
     if array.size == 0:
         raise ValueError(f"{name} takes at least one number, got an empty array of shape {array.shape}")
     return array

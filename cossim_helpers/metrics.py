@@ -270,8 +270,9 @@ def ndcg_at_k(scores, seen, held, k: int = 10) -> float:
     float
         From 0 to 1. Ties go to the item with the lower number.
     """
-    scores, seen, held = (real_array(name, value, ndim=2) for name, value in
-                          (("scores", scores), ("seen", seen), ("held", held)))
+    scores, seen, held = (
+        real_array(name, value, ndim=2) for name, value in (("scores", scores), ("seen", seen), ("held", held))
+    )
     for name, value in (("seen", seen), ("held", held)):
         require_same(f"{name}, with the shape of scores", value.shape, scores.shape)
         zero_one(name, value)
@@ -296,8 +297,10 @@ def _pairs(cosine, item_cluster):
     i, j = np.triu_indices(len(cosine), 1)
     same = cluster[i] == cluster[j]
     if not same.any() or same.all():
-        raise ValueError("item_cluster takes clusters with at least one pair in the same and one pair in different "
-                         f"clusters, got {np.unique(cluster).size} cluster(s) for {cluster.size} items")
+        raise ValueError(
+            "item_cluster takes clusters with at least one pair in the same and one pair in different "
+            f"clusters, got {np.unique(cluster).size} cluster(s) for {cluster.size} items"
+        )
     values = cosine[i, j]
     return values[same], values[~same]
 

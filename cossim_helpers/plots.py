@@ -38,8 +38,9 @@ def block_average(matrix, size: int = PIXELS) -> np.ndarray:
     return matrix
 
 
-def plot_cosine_matrix(ax: Axes, cosine, item_cluster=None, *, limits: tuple[float, float] = (-1.0, 1.0),
-                       title: str = "") -> AxesImage:
+def plot_cosine_matrix(
+    ax: Axes, cosine, item_cluster=None, *, limits: tuple[float, float] = (-1.0, 1.0), title: str = ""
+) -> AxesImage:
     """Heat map of a cosine matrix, averaged to the pixels shown; white lines part the clusters.
 
     `limits` are the colors' ends: the map is sequential from 0, diverging where it starts below 0. Give panels
@@ -47,25 +48,32 @@ def plot_cosine_matrix(ax: Axes, cosine, item_cluster=None, *, limits: tuple[flo
     """
     cosine = real_array("cosine", cosine, ndim=2)
     rows, columns = cosine.shape
-    image = ax.imshow(block_average(cosine), vmin=limits[0], vmax=limits[1], interpolation="nearest",
-                      cmap="RdBu_r" if limits[0] < 0 else "viridis", extent=(0, columns, rows, 0))
+    image = ax.imshow(
+        block_average(cosine),
+        vmin=limits[0],
+        vmax=limits[1],
+        interpolation="nearest",
+        cmap="RdBu_r" if limits[0] < 0 else "viridis",
+        extent=(0, columns, rows, 0),
+    )
     if item_cluster is not None:
         for edge in np.flatnonzero(np.diff(item_cluster)) + 1:
             for line in (ax.axhline, ax.axvline):
-                line(edge, color="white" if limits[0] >= 0 else "0.35", linewidth=0.6)
+                line(float(edge), color="white" if limits[0] >= 0 else "0.35", linewidth=0.6)
     ax.set(title=title, xlabel="item", ylabel="item")
     return image
 
 
-def plot_cosine_panels(cosines: Mapping[str, np.ndarray], item_cluster=None, *,
-                       limits: tuple[float, float] = (-1.0, 1.0), columns: int = 2) -> Figure:
+def plot_cosine_panels(
+    cosines: Mapping[str, np.ndarray], item_cluster=None, *, limits: tuple[float, float] = (-1.0, 1.0), columns: int = 2
+) -> Figure:
     """One heat map for each entry of `cosines` (title → matrix), all with the same colors and one color bar."""
     import matplotlib.pyplot as plt
 
     columns = min(columns, len(cosines))
     rows = -(-len(cosines) // columns)
     figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(2.95 * columns + 0.7, 3.1 * rows))
-    for ax in axes.flat[len(cosines):]:
+    for ax in axes.flat[len(cosines) :]:
         ax.set_axis_off()
     for ax, (title, cosine) in zip(axes.flat, cosines.items()):
         image = plot_cosine_matrix(ax, cosine, item_cluster, limits=limits, title=title)

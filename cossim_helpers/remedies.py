@@ -305,8 +305,10 @@ def shifted_pmi(counts, *, exponent: float = 0.75, negatives: float = 1.0, posit
     if (counts < 0).any() or (counts.sum(axis=1) == 0).any() or (counts.sum(axis=0) == 0).any():
         raise ValueError("counts takes numbers of at least 0 with no empty row and no empty column")
     if not positive and (counts == 0).any():
-        raise ValueError(f"counts takes positive numbers for positive=False, got {np.count_nonzero(counts == 0)} "
-                         "zero(s), whose logarithm is −∞")
+        raise ValueError(
+            f"counts takes positive numbers for positive=False, got {np.count_nonzero(counts == 0)} "
+            "zero(s), whose logarithm is −∞"
+        )
     exponent, negatives = real_number("exponent", exponent), real_number("negatives", negatives, above=0.0)
     of_context = counts.sum(axis=0) ** exponent
     sampled = counts.sum(axis=1, keepdims=True) * (of_context / of_context.sum())  # #(w) P_n(c)

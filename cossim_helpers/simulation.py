@@ -146,8 +146,9 @@ def _draw_items(rng, n_items, p_c, popularity_law, beta_range):
     if popularity_law == "rank":
         popularity = [np.arange(1.0, size + 1) ** -b for size, b in zip(sizes, beta)]
     else:
-        popularity = [np.sort(_bounded_power_law(rng.random(size), b, 1 / n_items))[::-1]
-                      for size, b in zip(sizes, beta)]
+        popularity = [
+            np.sort(_bounded_power_law(rng.random(size), b, 1 / n_items))[::-1] for size, b in zip(sizes, beta)
+        ]
     return item_cluster, np.concatenate(popularity)
 
 
@@ -169,9 +170,11 @@ def _draw_without_replacement(rng, weights, k_u):
         ring_time = rng.standard_exponential(weights.shape) / weights
     possible = np.count_nonzero(np.isfinite(ring_time), axis=1)
     if (k_u > possible).any():
-        row = int(np.argmax(k_u > possible))
-        raise ValueError(f"max_activity: a user draws {k_u[row]} items, but only {possible[row]} have a "
-                         "positive probability for them; take a smaller max_activity")
+        short = int(np.argmax(k_u > possible))
+        raise ValueError(
+            f"max_activity: a user draws {k_u[short]} items, but only {possible[short]} have a "
+            "positive probability for them; take a smaller max_activity"
+        )
     last = np.take_along_axis(np.sort(ring_time, axis=1), k_u[:, None] - 1, axis=1)  # (users, 1)
     drawn = ring_time <= last
     for row in np.flatnonzero(drawn.sum(axis=1) > k_u):  # two rang at the same instant: either will do
@@ -187,8 +190,10 @@ def _cluster_probabilities(value, n_clusters):
     if p_c.size != n_clusters:
         raise ValueError(f"cluster_probabilities takes n_clusters = {n_clusters} numbers, got {p_c.size}")
     if (p_c < 0).any() or abs(p_c.sum() - 1) > 1e-9:
-        raise ValueError("cluster_probabilities takes numbers of at least 0 that sum to 1, "
-                         f"got a smallest of {p_c.min():g} and a sum of {p_c.sum():.12g}")
+        raise ValueError(
+            "cluster_probabilities takes numbers of at least 0 that sum to 1, "
+            f"got a smallest of {p_c.min():g} and a sum of {p_c.sum():.12g}"
+        )
     return p_c / p_c.sum()
 
 

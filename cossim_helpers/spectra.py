@@ -186,8 +186,7 @@ def _item_components(X):
     else:
         pattern = X != 0
     there = np.asarray(pattern.sum(axis=0)).ravel() > 0
-    reached, before = np.zeros_like(there), there.argmax()  # from the first item on: most data are in one piece
-    reached[before] = there[before]
+    before, reached = ~there, there & (np.cumsum(there) == 1)  # from the first item on: most data are in one piece
     while not np.array_equal(reached, before):
         before, reached = reached, _linked(pattern, reached)
     if np.array_equal(reached, there):

@@ -31,8 +31,10 @@ class DialDirective(SphinxDirective):
         picture = Path(self.env.doctreedir) / "dial.png"
         picture.write_bytes(shown.png)
         elsewhere = addnodes.only(expr="not html")
-        elsewhere += nodes.image(uri=os.path.relpath(picture, Path(self.env.doc2path(self.env.docname)).parent),
-                                 alt="Three heat maps of item–item cosines of one model, for three choices of D.")
+        elsewhere += nodes.image(
+            uri=os.path.relpath(picture, Path(self.env.doc2path(self.env.docname)).parent),
+            alt="Three heat maps of item–item cosines of one model, for three choices of D.",
+        )
         return [nodes.raw("", shown.html, format="html"), elsewhere]
 
 

@@ -101,8 +101,14 @@ def marked_tests(path: Path) -> list[Mark]:
     marks, on_tests = [], set()
 
     def visit(body, around, where):
-        around = [*around, *(node.value for node in body if isinstance(node, ast.Assign)
-                             and ast.unparse(node.targets[0]) == "pytestmark")]
+        around = [
+            *around,
+            *(
+                node.value
+                for node in body
+                if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+            ),
+        ]
         for node in body:
             decorators = [*around, *getattr(node, "decorator_list", [])]
             if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
@@ -119,8 +125,12 @@ def marked_tests(path: Path) -> list[Mark]:
 
 
 def _mark_calls(trees):
-    return [node for tree in trees for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and re.search(r"\bmark\.claim$", ast.unparse(node.func))]
+    return [
+        node
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and re.search(r"\bmark\.claim$", ast.unparse(node.func))
+    ]
 
 
 def _arguments(calls):
@@ -136,15 +146,19 @@ def _cells(notebook):
 
 
 def _headings(markdown):
-    exercises_as_headings = re.sub(r"^(`{3,}|:{3,})\{exercise(-start)?\} +(.+)$", r"# Exercise: \3\n\g<0>", markdown,
-                                   flags=re.MULTILINE)
+    exercises_as_headings = re.sub(
+        r"^(`{3,}|:{3,})\{exercise(-start)?\} +(.+)$", r"# Exercise: \3\n\g<0>", markdown, flags=re.MULTILINE
+    )
     without_fences = re.sub(r"^(`{3,}|~{3,}).*?^\1", "", exercises_as_headings, flags=re.MULTILINE | re.DOTALL)
     return re.findall(r"^#{1,6} +(.+?)\s*$", without_fences, re.MULTILINE)
 
 
 def _stdout(cell):
-    return "".join("".join(output["text"]) for output in cell["outputs"]
-                   if output["output_type"] == "stream" and output["name"] == "stdout")
+    return "".join(
+        "".join(output["text"])
+        for output in cell["outputs"]
+        if output["output_type"] == "stream" and output["name"] == "stdout"
+    )
 
 
 # ---- showing
@@ -163,8 +177,10 @@ class Claims(SphinxDirective):
         checks = {doc: notebook_checks(path) for doc, path in notebooks.items()}
         marks = [mark for path in sorted(root.glob("tests/test_*.py")) for mark in marked_tests(path)]
 
-        content = self._parse(f"The ledger holds {len(claims)} claims. {len(claims) - len(pending)} are checked, "
-                              f"{len(pending)} {'is' if len(pending) == 1 else 'are'} pending.")
+        content = self._parse(
+            f"The ledger holds {len(claims)} claims. {len(claims) - len(pending)} are checked, "
+            f"{len(pending)} {'is' if len(pending) == 1 else 'are'} pending."
+        )
         for chapter in sorted({claim["chapter"] for claim in claims}):
             doc = next((doc for doc in notebooks if Path(doc).name.startswith(f"{chapter:02d}_")), None)
             title = f"Chapter {chapter}"
@@ -173,9 +189,15 @@ class Claims(SphinxDirective):
             section = nodes.section("", nodes.title("", "", *self._inline(title)), ids=[f"claims-{chapter:02d}"])
             self.state.document.note_implicit_target(section, section)
             section += self._parse(f"Checked in {{doc}}`/{doc}`." if doc else "This chapter is not in the book yet.")
-            section += nodes.definition_list("", *(
-                self._claim(claim, claim["id"] in pending, checks, marks)
-                for claim in claims if claim["chapter"] == chapter), classes=["claims"])
+            section += nodes.definition_list(
+                "",
+                *(
+                    self._claim(claim, claim["id"] in pending, checks, marks)
+                    for claim in claims
+                    if claim["chapter"] == chapter
+                ),
+                classes=["claims"],
+            )
             content.append(section)
         return content
 
@@ -183,9 +205,15 @@ class Claims(SphinxDirective):
         anchor = f"claim-{claim['id']}"
         state = "pending" if pending else claim["verdict"].split()[0]
         badge = "holds if …" if claim["verdict"].startswith("holds if") and not pending else state
-        term = nodes.term("", "", nodes.reference("", "", nodes.literal(text=claim["id"]), refid=anchor),
-                          nodes.Text(" "), nodes.inline(text=badge, classes=["claim-state", f"claim-{state}"]),
-                          ids=[anchor], names=[anchor])
+        term = nodes.term(
+            "",
+            "",
+            nodes.reference("", "", nodes.literal(text=claim["id"]), refid=anchor),
+            nodes.Text(" "),
+            nodes.inline(text=badge, classes=["claim-state", f"claim-{state}"]),
+            ids=[anchor],
+            names=[anchor],
+        )
         self.state.document.note_explicit_target(term, term)
 
         definition = nodes.definition("", *self._parse(claim["statement"]))
@@ -207,10 +235,18 @@ class Claims(SphinxDirective):
                     words = self._inline(check.heading or check.anchor)
                     if (times := seen[doc, check.heading]) > 1:
                         words.append(nodes.Text(f" ({times})"))
-                    links += [nodes.Text(", ") if links else nodes.Text(""),
-                              addnodes.pending_xref("", nodes.inline("", "", *words), refdomain="", refwarn=True,
-                                                    reftype="claim-check", reftarget=check.anchor,
-                                                    refdoc=self.env.docname)]
+                    links += [
+                        nodes.Text(", ") if links else nodes.Text(""),
+                        addnodes.pending_xref(
+                            "",
+                            nodes.inline("", "", *words),
+                            refdomain="",
+                            refwarn=True,
+                            reftype="claim-check",
+                            reftarget=check.anchor,
+                            refdoc=self.env.docname,
+                        ),
+                    ]
         return links or ["no check yet"]
 
     def _fact(self, label, *content):
@@ -238,8 +274,11 @@ class AnchorChecks(SphinxTransform):
         path = Path(self.env.doc2path(self.env.docname))
         if path.suffix != ".ipynb":
             return
-        cells = {cell["cell_index"]: cell for cell in self.document.findall(nodes.container)
-                 if cell.get("nb_element") == "cell_code"}
+        cells = {
+            cell["cell_index"]: cell
+            for cell in self.document.findall(nodes.container)
+            if cell.get("nb_element") == "cell_code"
+        }
         for check in notebook_checks(path):
             if check.cell in cells:
                 cell = cells[check.cell]
@@ -270,8 +309,14 @@ def read_again(app, env, added, changed, removed):
 
 
 def _sources(root):
-    return [LEDGER, *(str(path.relative_to(root)) for pattern in ("book/*.ipynb", "tests/test_*.py")
-                      for path in sorted(root.glob(pattern)))]
+    return [
+        LEDGER,
+        *(
+            str(path.relative_to(root))
+            for pattern in ("book/*.ipynb", "tests/test_*.py")
+            for path in sorted(root.glob(pattern))
+        ),
+    ]
 
 
 def setup(app):

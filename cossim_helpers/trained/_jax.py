@@ -129,8 +129,8 @@ class CosineParameters(NamedTuple):
     log_scale: jax.Array
 
 
-def train_cosine(X, A, B, loss: str, steps: int, learning_rate: float) -> tuple[CosineParameters, float]:
-    """Full-batch Adam on `cosine_loss` from (A, B) and scale 1, in float64: the parameters, and the loss at the end."""
+def train_cosine(X, A, B, loss: str, steps: int, learning_rate: float) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Full-batch Adam on `cosine_loss` from (A, B) and scale 1, in float64: A, B, the scale, the loss at the end."""
     adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
     @jax.jit
@@ -145,8 +145,9 @@ def train_cosine(X, A, B, loss: str, steps: int, learning_rate: float) -> tuple[
         state, X = (parameters, adam.init(parameters)), jnp.array(X)
         for _ in range(steps):
             state = step(state, X)
-        parameters = CosineParameters(*map(np.array, state[0]))
-        return parameters, float(cosine_loss(state[0], X, loss))
+        found = state[0]
+        scale = float(np.exp(found.log_scale))
+        return np.array(found.A), np.array(found.B), scale, float(cosine_loss(found, X, loss))
 
 
 def cosine_loss(parameters: CosineParameters, X, loss: str):

@@ -138,5 +138,5 @@ def train_cosine(
 
     from . import _jax
 
-    found, final_loss = _jax.train_cosine(X, start.A, start.B, loss, steps, learning_rate)
-    return CosineModel(Factors(found.A, found.B), float(np.exp(found.log_scale)), final_loss)
+    A, B, scale, final_loss = _jax.train_cosine(X, start.A, start.B, loss, steps, learning_rate)
+    return CosineModel(Factors(A, B), scale, final_loss)
