@@ -6,19 +6,15 @@ console, asked another host for anything, or asked its own for something that is
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
+from wayfinding import base_path
 
 from site_tests.serving import serve
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
-
-from wayfinding import base_path
 
 HTML = Path(__file__).parents[1] / "_build" / "html"
 LANDING = "book/index.html"

@@ -1,12 +1,11 @@
 """The D dial in a browser, driven by keyboard and pointer: its numbers against cossim_helpers, from the data anew."""
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
+from dial import landing_data
 
 from cossim_helpers import (
     Factors,
@@ -30,9 +29,6 @@ from cossim_helpers import (
 )
 from site_tests.conftest import close, opener, until
 from site_tests.test_pages import RULES
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "book" / "_ext"))
-from dial import landing_data
 
 COSINE = 5e-4  # 16 bits an entry of V move a cosine by less
 SCORE = 2e-4  # of the largest score

@@ -1,7 +1,7 @@
 """The claims ledger: where the book checks each entry of cossim_helpers/claims.yml, and the page that lists it all.
 
 Reading    `read_ledger`, `notebook_checks` and `marked_tests` find the claims, the checks in notebooks and the marks on
-           unit tests. tests/test_ledger.py holds the ledger to what they find.
+           unit tests. tests/book/test_ledger.py holds the ledger to what they find.
 Showing    The directive `claims` lists every claim with its verdict, the notebook cells that check it, and its tests.
            Each notebook cell that checks a claim gets an anchor, so that these links lead to the very cell.
            A chapter refers to an entry by the role claim, {claim}`eq3-rescaling`, or by [text](#claim-eq3-rescaling).
@@ -27,6 +27,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
 LEDGER = "cossim_helpers/claims.yml"
+TESTS = "tests/**/test_*.py"
 CHECKS = {"check", "check_differs", "check_at_most", "check_at_least"}
 
 
@@ -175,7 +176,7 @@ class Claims(SphinxDirective):
         notebooks = {self.env.path2doc(str(path)): path for path in sorted(root.glob("book/*.ipynb"))}
         notebooks = {doc: path for doc, path in notebooks.items() if doc in self.env.found_docs}
         checks = {doc: notebook_checks(path) for doc, path in notebooks.items()}
-        marks = [mark for path in sorted(root.glob("tests/test_*.py")) for mark in marked_tests(path)]
+        marks = [mark for path in sorted(root.glob(TESTS)) for mark in marked_tests(path)]
 
         content = self._parse(
             f"The ledger holds {len(claims)} claims. {len(claims) - len(pending)} are checked, "
@@ -309,14 +310,8 @@ def read_again(app, env, added, changed, removed):
 
 
 def _sources(root):
-    return [
-        LEDGER,
-        *(
-            str(path.relative_to(root))
-            for pattern in ("book/*.ipynb", "tests/test_*.py")
-            for path in sorted(root.glob(pattern))
-        ),
-    ]
+    patterns = ("book/*.ipynb", TESTS)
+    return [LEDGER, *(str(path.relative_to(root)) for pattern in patterns for path in sorted(root.glob(pattern)))]
 
 
 def setup(app):

@@ -7,16 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import wayfinding
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from tools.notebooks import loads
+
+ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
-sys.path.insert(0, str(BOOK / "_ext"))
-
-import wayfinding  # noqa: E402
-
-from tools.notebooks import loads  # noqa: E402
-
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 PAGES = sorted([*NOTEBOOKS, *BOOK.glob("*.md")])
 LEDGER = yaml.safe_load((ROOT / "cossim_helpers" / "claims.yml").read_text(encoding="utf-8"))

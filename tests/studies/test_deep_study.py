@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from cossim_helpers import Recipe, item_similarities, ndcg_at_k, overlap_at_k, simulate_interactions, train_model
 from cossim_helpers.trained.models import MODELS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def load_study():

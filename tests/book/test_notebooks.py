@@ -9,7 +9,7 @@ import yaml
 
 from tools.notebooks import dumps, loads, normalize
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "book").rglob("*.ipynb"))
 CHECKS = {"check", "check_differs", "check_at_most", "check_at_least"}
 WIDGETS = {"interact", "interactive_output"}

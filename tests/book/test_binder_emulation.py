@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from urllib.error import HTTPError
 
+import provenance
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
+from tools import binder
 
-import binder  # noqa: E402
-import provenance  # noqa: E402
-
+ROOT = Path(__file__).parents[2]
 HOME = "https://mybinder.org/v2/gh/reader/book/main"
 DRAW = """\
 import ipywidgets

@@ -7,18 +7,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import api
+import markup
+import offline
+import provenance
 import pytest
 import yaml
 from sphinx.errors import ConfigError
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
-
-import api  # noqa: E402
-import markup  # noqa: E402
-import offline  # noqa: E402
-import provenance  # noqa: E402
-
+ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
 PAGES = sorted(path for ending in ("md", "ipynb") for path in (ROOT / "book").glob(f"*.{ending}"))
 

@@ -40,7 +40,7 @@ from cossim_helpers import (
 )
 from studies import remedies as study
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SEEDS = range(3)
 
 

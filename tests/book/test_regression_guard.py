@@ -15,7 +15,7 @@ import pytest
 
 from conftest import figure_differences, tile_rms
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CURVE = "fig, ax = plt.subplots(figsize=(4, 3), layout='constrained')\nax.plot([0, 1, {}])\nplt.show()"
 
 

@@ -17,7 +17,7 @@ from sklearn.metrics import ndcg_score, roc_auc_score
 from cossim_helpers import overlap_at_k, simulate_interactions, train_model
 from cossim_helpers.trained.models import MODELS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def imported(name):

@@ -13,7 +13,7 @@ import pytest
 
 import cossim_helpers
 
-API_PAGE = (Path(__file__).parents[1] / "book" / "api.md").read_text(encoding="utf-8")
+API_PAGE = (Path(__file__).parents[2] / "book" / "api.md").read_text(encoding="utf-8")
 MODULES = [module.name for module in pkgutil.walk_packages(cossim_helpers.__path__, "cossim_helpers.")]
 
 

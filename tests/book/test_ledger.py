@@ -1,29 +1,18 @@
 """The claims ledger against the notebooks and the tests: what it calls checked is checked, and nothing else is."""
 
-import importlib.util
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
+import ledger
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-
-def load_extension():
-    spec = importlib.util.spec_from_file_location("ledger", ROOT / "book" / "_ext" / "ledger.py")
-    module = sys.modules["ledger"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-ledger = load_extension()
+ROOT = Path(__file__).parents[2]
 CLAIMS, PENDING = ledger.read_ledger(ROOT / ledger.LEDGER)
 IDS = [claim["id"] for claim in CLAIMS]
 NOTEBOOKS = {path: ledger.notebook_checks(path) for path in sorted((ROOT / "book").glob("*.ipynb"))}
-MARKS = [mark for path in sorted((ROOT / "tests").glob("test_*.py")) for mark in ledger.marked_tests(path)]
+MARKS = [mark for path in sorted(ROOT.glob(ledger.TESTS)) for mark in ledger.marked_tests(path)]
 EXECUTED = {(check.claim, path) for path, checks in NOTEBOOKS.items() for check in checks if check.executed}
 TESTED = {mark.claim for mark in MARKS if mark.runs}
 
@@ -92,7 +81,7 @@ def test_each_mark_names_a_claim_and_sits_on_a_test():
 
 def test_no_mark_that_pytest_sees_escapes_the_ledger(request):
     """pytest's own collection as the oracle, for the tests that are part of this run."""
-    seen = {(item.path.name, claim) for item in request.session.items if item.path.parent == ROOT / "tests"
+    seen = {(item.path.name, claim) for item in request.session.items if ROOT / "tests" in item.path.parents
             for mark in item.iter_markers("claim") for claim in mark.args}
     assert seen <= {(mark.test.split("::")[0], mark.claim) for mark in MARKS if mark.test}
 
