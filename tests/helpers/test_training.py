@@ -1,0 +1,405 @@
+"""Training of models without a closed form: their losses by loops, Adam by hand, and what training refuses."""
+
+import functools
+import itertools
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.stats
+from instances import random_parameters, small_interactions
+from oracles import WEIGHTS, loss_by_hand, scaled
+
+from cossim_helpers import (
+    Factors,
+    Recipe,
+    TrainedModel,
+    cosine_similarity,
+    simulate_interactions,
+    train_checkpoints,
+    train_cosine,
+    train_model,
+)
+from cossim_helpers.trained import _jax, models
+from cossim_helpers.trained.models import MODELS, NORMALIZATIONS
+
+P, K, WIDTH = 6, 3, 4  # items, dimension, hidden units of the small models below
+SHALLOW = [(model, normalization) for model in MODELS for normalization in NORMALIZATIONS if model != "two-tower"]
+STAY = 1e-300  # a learning rate: training returns its start
+
+
+# ---- losses
+
+
+def batch_loss(recipe, w, X, keys, log_q):
+    """The losses of the code, one for each key, without decay."""
+    with jax.enable_x64(True):
+        w, X, log_q = ({name: jnp.asarray(value) for name, value in w.items()}, jnp.asarray(X), jnp.asarray(log_q))
+        one = jax.jit(lambda key: _jax.batch_loss(w, X, key, recipe, log_q))
+        return np.asarray(jax.vmap(one)(keys))
+
+
+def keys(number, seed=0):
+    return jax.random.split(jax.random.key(seed), number)
+
+
+@pytest.mark.parametrize(("model", "normalization"), SHALLOW)
+def test_batch_loss_by_loops(model, normalization):
+    rng = np.random.default_rng(7)
+    recipe, X = Recipe(model, normalization, k=K), small_interactions(rng, 5)
+    w = random_parameters(rng, model, normalization)
+    got = batch_loss(recipe, w, X, keys(2), np.zeros(P))
+    np.testing.assert_allclose(got, loss_by_hand(recipe, w, X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_two_tower_batch_loss_by_loops_over_all_draws(normalization):
+    """Three users with two items: 2 positives and 2 masks for each, 64 possible losses, all equally likely."""
+    rng = np.random.default_rng(8)
+    recipe = Recipe("two-tower", normalization, dropout=0.5, k=K)
+    X = np.zeros((3, P))
+    for x, own in zip(X, [(0, 1), (0, 2), (3, 4)]):
+        x[list(own)] = 1.0
+    w = {name: value / 2 for name, value in random_parameters(rng, "two-tower", normalization, width=12).items()}
+    log_q = np.log(rng.dirichlet(np.ones(P)))
+    draws = list(
+        itertools.product(*([(np.flatnonzero(x)[pick], mask) for pick in (0, 1) for mask in (0.0, 1.0)] for x in X))
+    )
+    possible = np.array(
+        [
+            loss_by_hand(
+                recipe, w, X, [positive for positive, _ in draw], [np.full(P, mask) for _, mask in draw], log_q
+            )
+            for draw in draws
+        ]
+    )
+    assert np.diff(np.sort(possible)).min() > 1e-7  # a loss tells the draw that it comes from
+    got = batch_loss(recipe, w, X, keys(3_200), log_q)
+    nearest = abs(got[:, None] - possible).argmin(axis=1)
+    np.testing.assert_allclose(got, possible[nearest], rtol=1e-9)
+    seen = np.bincount(nearest, minlength=len(draws))
+    assert scipy.stats.chisquare(seen).pvalue > 1e-4
+
+
+def test_the_positive_of_the_two_tower_model_is_any_of_the_users_items():
+    rng = np.random.default_rng(4)
+    recipe, X = Recipe("two-tower", k=K), np.array([[1.0, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 1]])
+    w, log_q = random_parameters(rng, "two-tower", "none"), np.log(np.full(P, 1 / P))
+    possible = np.array([loss_by_hand(recipe, w, X, [i, 5], None, log_q) for i in (0, 1, 3, 4)])
+    got = batch_loss(recipe, w, X, keys(2_000), log_q)
+    nearest = abs(got[:, None] - possible).argmin(axis=1)
+    np.testing.assert_allclose(got, possible[nearest], rtol=1e-9)
+    assert scipy.stats.chisquare(np.bincount(nearest, minlength=4)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("q", [0.2, 0.8])
+def test_dropout_of_the_linear_model_is_a_ridge_on_average(q):
+    """E‖x − x̃WBᵀ‖² over the masks = the loss without a mask + q/(1−q) Σ_i x̃_i² ‖row i of WBᵀ‖²."""
+    rng = np.random.default_rng(3)
+    X, recipe = small_interactions(rng, 4), Recipe("linear", dropout=q, k=K)
+    w = random_parameters(rng, "linear", "none")
+    product, inputs = w["W"] @ w["B"].T, np.array([scaled(x) for x in X])
+    ridge = q / (1 - q) * np.sum(inputs**2 @ np.sum(product**2, axis=1)) / len(X)
+    expected = loss_by_hand(replace(recipe, dropout=0.0), w, X) + ridge
+    losses = batch_loss(recipe, w, X, keys(20_000), np.zeros(P))
+    error = losses.std() / math.sqrt(len(losses))
+    assert error < 0.02 * ridge
+    assert abs(losses.mean() - expected) < 4 * error
+
+
+def test_dropout_masks_are_independent_and_keep_the_mean():
+    q, recipe = 0.3, Recipe("linear", dropout=0.3, k=1)
+    w = {"W": np.array([[1.0], [2.0], [5.0]]), "B": np.array([[1.0], [-1.0], [3.0]])}
+    X = np.array([[1.0, 1, 0], [0, 0, 1]])
+    masks = [np.array([[a, b, 1], [1, 1, c]]) for a, b, c in itertools.product((0.0, 1.0), repeat=3)]
+    possible = np.array([loss_by_hand(recipe, w, X, masks=mask) for mask in masks])
+    chance = np.array([q ** (6 - mask.sum()) * (1 - q) ** (mask.sum() - 3) for mask in masks])
+    got = batch_loss(recipe, w, X, keys(4_000), np.zeros(3))
+    nearest = abs(got[:, None] - possible).argmin(axis=1)
+    np.testing.assert_allclose(got, possible[nearest], rtol=1e-9)
+    assert scipy.stats.chisquare(np.bincount(nearest, minlength=8), 4_000 * chance).pvalue > 1e-4
+
+
+# ---- training
+
+
+def numerical_gradient(loss, w, step=1e-4):
+    """Central differences of fourth order."""
+    gradient = {name: np.zeros_like(value) for name, value in w.items()}
+    for name, value in w.items():
+        for index in np.ndindex(value.shape):
+            here = value[index]
+            for steps, weight in ((-2, 1), (-1, -8), (1, 8), (2, -1)):
+                value[index] = here + steps * step
+                gradient[name][index] += weight * loss(w) / (12 * step)
+            value[index] = here
+    return gradient
+
+
+def adam_by_hand(w, moments, gradient, rate, t):
+    """Kingma and Ba (2015), Algorithm 1, with the defaults of the paper."""
+    moved, kept = {}, {}
+    for name, g in gradient.items():
+        first, second = moments[name] if moments else (np.zeros_like(g), np.zeros_like(g))
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g**2
+        step = (first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
+        moved[name] = np.array(w[name] - rate * step)
+        kept[name] = first, second
+    return moved, kept
+
+
+@pytest.fixture(scope="module")
+def start():
+    """The weights from which a model without normalization starts, for k = K and rng = 3."""
+
+    @functools.cache
+    def weights(model, p):
+        recipe = Recipe(model, learning_rate=STAY, epochs=1, k=K, batch_size=1)
+        return train_model(np.ones((1, p)), recipe, rng=3).parameters
+
+    return weights
+
+
+def with_the_rest(weights, model, normalization):
+    """What training starts from: zero biases, gains of 1, shifts of 0, a scale of 1, or 10 for a softmax."""
+    neutral = random_parameters(np.random.default_rng(0), model, normalization)
+    scale = math.log(10) if model in ("softmax", "two-tower") else 0.0
+    values = {"user_gain": 1.0, "item_gain": 1.0, "log_scale": scale}
+    return {
+        name: weights[name].copy() if name in WEIGHTS else np.full_like(value, values.get(name, 0.0))
+        for name, value in neutral.items()
+    }
+
+
+@pytest.mark.parametrize(("model", "normalization"), SHALLOW)
+def test_training_is_adam_on_the_loss_with_decay(model, normalization, start):
+    """Three epochs of one batch, redone in NumPy with numerical gradients from the start that the model has alone."""
+    X = small_interactions(np.random.default_rng(1), 5)
+    recipe = Recipe(model, normalization, decay=0.02, learning_rate=0.05, epochs=3, k=K, batch_size=5)
+    kept = train_checkpoints(sp.csr_array(X), recipe, (1, 2, 3), rng=3)
+    assert list(kept) == [1, 2, 3]
+    w, moments = with_the_rest(start(model, P), model, normalization), None
+    for epoch, found in kept.items():
+        gradient = numerical_gradient(lambda w: loss_by_hand(recipe, w, X), w)
+        w, moments = adam_by_hand(w, moments, gradient, 0.05, epoch)
+        assert found.parameters.keys() == w.keys()
+        for name, value in found.parameters.items():
+            np.testing.assert_allclose(value, w[name], atol=1e-5, err_msg=name)
+            assert value.dtype == np.float64
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_training_the_two_tower_model_is_adam_on_the_loss_of_some_positives(normalization, start, monkeypatch):
+    """As above: at each step one of the 12 draws of positives explains where the parameters go."""
+    monkeypatch.setattr(models, "HIDDEN", WIDTH)
+    X = np.zeros((3, 5))
+    for x, own in zip(X, [(0, 1, 2), (0, 2), (3, 4)]):
+        x[list(own)] = 1.0
+    log_q = np.log(np.mean([row / row.sum() for row in X], axis=0))  # how often each item is the positive
+    recipe = Recipe("two-tower", normalization, decay=0.02, learning_rate=0.05, epochs=2, k=K, batch_size=3)
+    kept = train_checkpoints(X, recipe, (1, 2), rng=3)
+    w, moments = with_the_rest(start("two-tower", 5), "two-tower", normalization), None
+    for epoch, found in kept.items():
+        assert found.parameters.keys() == w.keys()
+        differences = []
+        for positives in itertools.product(*map(np.flatnonzero, X)):
+            gradient = numerical_gradient(lambda w: loss_by_hand(recipe, w, X, positives, None, log_q), w)  # noqa: B023
+            moved = adam_by_hand(w, moments, gradient, 0.05, epoch)
+            # Adam divides a gradient by its size: where that is hardly above rounding, differences tell nothing
+            gap = max(
+                abs(value - moved[0][name])[abs(gradient[name]) > 1e-6].max(initial=0.0)
+                for name, value in found.parameters.items()
+            )
+            differences.append((gap, positives, moved))
+        (gap, _, (w, moments)), runner_up = sorted(differences, key=lambda one: one[0])[:2]
+        assert gap < 1e-5 < 1e-3 < runner_up[0]
+
+
+def closed_form_linear_optimum(X, k):
+    """min over rank k of ‖X − X̃M‖²/n: reduced-rank regression, the best rank k of the projection of X on X̃."""
+    inputs = X / np.sqrt(X.sum(axis=1, keepdims=True))
+    fitted = inputs @ np.linalg.lstsq(inputs, X, rcond=None)[0]
+    return (np.sum(X**2) - np.sum(np.linalg.svd(fitted, compute_uv=False)[:k] ** 2)) / len(X)
+
+
+def test_the_linear_model_approaches_its_closed_form_from_above():
+    X = small_interactions(np.random.default_rng(2), 30)
+    recipe = Recipe("linear", learning_rate=0.02, epochs=2_000, k=2, batch_size=30)
+    kept = train_checkpoints(X, recipe, (1, 100, 2_000), rng=1)
+    losses = [np.mean(np.sum((X - model.predictions(X)) ** 2, axis=1)) for model in kept.values()]
+    best = closed_form_linear_optimum(X, 2)
+    assert losses[0] > losses[1] > losses[2] >= best - 1e-9
+    assert losses[0] > 1.2 * best
+    assert losses[2] < best * (1 + 1e-6)
+
+
+def test_the_softmax_model_approaches_the_entropy_of_the_data_from_above():
+    """With enough dimensions each user's predictions are even over the user's items: Σ k_u log k_u / Σ k_u."""
+    X = small_interactions(np.random.default_rng(5), 8)
+    recipe = Recipe("softmax", learning_rate=0.05, epochs=1_000, k=16, batch_size=8)
+    model = train_model(X, recipe, rng=1)
+    k_u = X.sum(axis=1)
+    loss, best = -np.sum(X * np.log(model.predictions(X))) / X.sum(), k_u @ np.log(k_u) / k_u.sum()
+    assert best < loss < best + 1e-2
+
+
+def test_the_same_rng_trains_the_same_and_keep_changes_nothing():
+    X = small_interactions(np.random.default_rng(6), 9)
+    recipe = Recipe("softmax", "layer", dropout=0.4, decay=1e-3, epochs=4, k=2, batch_size=4)
+    before = X.copy()
+    kept = train_checkpoints(X, recipe, (2, 3, 4), rng=11)
+    short = train_model(X, replace(recipe, epochs=2), rng=np.random.default_rng(11))
+    other = train_model(X, replace(recipe, epochs=2), rng=12)
+    assert list(kept) == [2, 3, 4]
+    assert kept[4].recipe == recipe
+    assert short.recipe.epochs == 2
+    for name, value in kept[2].parameters.items():
+        np.testing.assert_array_equal(value, short.parameters[name])
+        if name in WEIGHTS:
+            assert abs(value - other.parameters[name]).max() > 0.01
+            assert abs(value - kept[3].parameters[name]).max() > 1e-4
+    np.testing.assert_array_equal(X, before)
+    with jax.enable_x64(False):  # 64 bits for the training alone
+        assert train_model(X, replace(recipe, epochs=1), rng=11).parameters["W"].dtype == np.float64
+        assert jnp.ones(1).dtype == jnp.float32
+
+
+def test_recipes_of_one_model_see_the_users_in_the_same_order():
+    """One batch of 4 of 6 users with items of their own: a row of W stays if its user waits for the next epoch."""
+    n, private = 6, 3
+    X = np.kron(np.eye(n), np.ones((1, private)))
+
+    def weights(normalization="none", rng=0, **changes):
+        recipe = Recipe("linear", normalization, epochs=8, k=K, batch_size=4, **changes)
+        return {epoch: model.parameters["W"] for epoch, model in train_checkpoints(X, recipe, (1, 8), rng=rng).items()}
+
+    def users(found, start):
+        moved = [set(np.flatnonzero((found[epoch] != start).any(axis=1)) // private) for epoch in (1, 8)]
+        assert len(moved[0]) == 4
+        assert len(moved[1]) == n  # everybody has a turn: the order changes from epoch to epoch
+        return moved[0]
+
+    start = weights(learning_rate=STAY)[8]
+    plain = users(weights(), start)
+    assert users(weights("layer", dropout=0.05), start) == plain
+    assert users(weights("unit", learning_rate=0.1), start) == plain
+    assert users(weights(rng=2), weights(rng=2, learning_rate=STAY)[8]) != plain
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_start_keeps_the_size_of_a_vector(model):
+    """Users' coordinates have a mean square near 1 (½ after a ReLU), items' near 1/k; tensors are independent."""
+    p, k, n = 400, 16, 200
+    rng = np.random.default_rng(0)
+    X = np.eye(p)[rng.permutation(p)][:n] + 0.0
+    X[:, 0] = 1.0
+    recipe = Recipe(model, k=k)
+    with jax.enable_x64(True):
+        parameters = {name: np.asarray(value) for name, value in _jax.start(recipe, p, jax.random.key(1)).items()}
+    trained = TrainedModel(recipe, parameters)
+    expected = {"linear": 1.0, "two-tower": 1.0}.get(model, 0.5)
+    assert np.mean(trained.user_vectors(X) ** 2) == pytest.approx(expected, rel=0.35)
+    assert np.mean(trained.item_vectors**2) == pytest.approx(1 / k, rel=0.35)
+    large = [value.ravel() for name, value in parameters.items() if name in WEIGHTS]
+    for one, other in itertools.combinations(large, 2):
+        m = min(one.size, other.size)
+        assert abs(np.corrcoef(one[:m], other[:m])[0, 1]) < 4.5 / math.sqrt(m)
+
+
+# ---- what train refuses
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (lambda X: X * 2, ValueError, "X takes 0 and 1 only"),
+        (lambda X: X * 0.5, ValueError, "X takes 0 and 1 only"),
+        (lambda X: -X, ValueError, "X takes 0 and 1 only, got -1"),
+        (lambda X: X * np.nan, ValueError, "X takes finite"),
+        (lambda X: X.astype(str), TypeError, "X takes real numbers"),
+        (lambda X: X[0], ValueError, "X takes a non-empty 2-dimensional"),
+        (lambda X: X * (np.arange(6) != 3)[:, None], ValueError, "X takes no empty row"),
+        (lambda X: sp.csr_array(X * (np.arange(6) != 3)[:, None]), ValueError, "X takes no empty row"),
+        (lambda X: X[:5], ValueError, r"recipe.batch_size takes an integer from 1 to 5 \(users\), got 6"),
+    ],
+)
+def test_train_refuses(change, error, match):
+    X = small_interactions(np.random.default_rng(0), 6)
+    X[:, 0] = 1.0
+    with pytest.raises(error, match=match):
+        train_model(change(X), Recipe("linear", epochs=1, k=K, batch_size=6))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "error"), [((3,), ValueError), ((0,), ValueError), ((), ValueError), ((1.5,), TypeError)]
+)
+def test_train_refuses_epochs_that_it_does_not_reach(epochs, error):
+    X = small_interactions(np.random.default_rng(0), 6)
+    X[:, 0] = 1.0
+    with pytest.raises(error, match=r"^epochs takes"):
+        train_checkpoints(X, Recipe("linear", epochs=2, batch_size=6), epochs)
+
+
+def test_train_keeps_the_epochs_of_an_array():
+    X = small_interactions(np.random.default_rng(0), 6)
+    X[:, 0] = 1.0
+    assert sorted(train_checkpoints(X, Recipe("linear", epochs=3, batch_size=6), np.array([1, 2]))) == [1, 2]
+
+
+def test_train_refuses_an_item_that_nobody_has_for_the_two_tower_model_alone():
+    X = small_interactions(np.random.default_rng(0), 6)
+    X[:, 0], X[:, 3] = 1.0, 0.0
+    with pytest.raises(ValueError, match="X takes no empty column for a two-tower model"):
+        train_model(X, Recipe("two-tower", epochs=1, k=K, batch_size=6))
+    trained = train_model(X, Recipe("linear", epochs=1, k=K, batch_size=6))
+    assert np.isfinite(trained.predictions(X)).all()
+
+
+# ---- the model trained for cosine
+
+
+def small():
+    return simulate_interactions(60, 12, 3, max_activity=6, rng=1).X
+
+
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_training_lowers_the_loss_that_it_reports(loss):
+    X = small().toarray()
+    start = Factors(*np.random.default_rng(0).standard_normal((2, 12, 3)))
+    model = train_cosine(small(), 3, loss=loss, steps=80, start=start)
+    scores = model.scale * cosine_similarity(X @ model.factors.A, model.factors.B)
+    log_softmax = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    by_hand = np.mean((X - scores) ** 2) if loss == "squared" else -np.sum(X * log_softmax) / X.sum()
+    assert model.loss == pytest.approx(by_hand, rel=1e-9)
+    assert model.loss < train_cosine(small(), 3, loss=loss, steps=1, start=start).loss - 0.01
+
+
+def test_training_is_deterministic_and_leaves_jax_as_it_was():
+    import jax
+
+    before = jax.config.jax_enable_x64
+    one, two = train_cosine(small(), 2, steps=5, rng=3), train_cosine(small(), 2, steps=5, rng=3)
+    np.testing.assert_array_equal(one.factors.B, two.factors.B)
+    assert one.factors.B.dtype == np.float64
+    assert jax.config.jax_enable_x64 == before
+
+
+GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: train_cosine(np.eye(3), 4), ValueError, "k takes an integer"),
+        (lambda: train_cosine(np.eye(3), 2, loss="hinge"), ValueError, "loss takes one of"),
+        (lambda: train_cosine(np.diag([1.0, 0.0]), 1), ValueError, "no empty row"),
+        (lambda: train_cosine(np.eye(3), 1, start=GOOD), ValueError, "start"),
+    ],
+)
+def test_cosine_training_refuses_by_name(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
