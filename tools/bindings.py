@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tools.texts import HEADING, OPEN, Book, agrees, place
 
+POWER = re.compile(r"[-−+]?10[\^⁻⁰¹²³⁴-⁹]")
 SHOWN = 6  # candidates for each number
 
 
@@ -39,7 +40,8 @@ def candidates(book, text, number, bound=()):
     def alike(line):
         return len(context & set(re.findall(r"[^\W\d]{3,}", line.lower())))
 
-    found = []
+    found, size, margin = [], abs(number.value), 1.01 * number.step
+    power = POWER.match(number.written)
     for cell in book.cells.values():
         here = cell.notebook == text.file
         near = here or (bool(text.near) and cell.notebook.startswith(text.near))
@@ -47,6 +49,8 @@ def candidates(book, text, number, bound=()):
         away = text.position - cell.position if here else 99
         away = away if away >= 0 else 0.5 - away  # what precedes is nearer than what follows
         for address, (source, line) in cell.sources.items():
+            if not power and min(abs(abs(source.value) - size), abs(100 * abs(source.value) - size)) > margin:
+                continue  # most of them: no need to look closer
             words = ways(number, source)
             if words is None:
                 continue
@@ -70,7 +74,7 @@ def ways(number, source):
     else:
         tries = [[], *([["percent"]] if share and number.step >= 1 and number.value <= 100 else [])]
         tries += [["above"], ["below"], ["size"]] if source.value else []
-    if re.match(r"[-−+]?10[\^⁻⁰¹²³⁴-⁹]", number.written):
+    if POWER.match(number.written):
         tries.append(["power"])
     return next((words for words in tries if agrees(number, source.value, words)), None)
 

@@ -30,7 +30,7 @@ TRANSFORMS = {
     "share": lambda value: value / 100,
     "complement": lambda value: 1 - value,
     "size": abs,  # "falls by 0.30", and −0.30 is printed
-    "power": lambda value: 10.0**value,
+    "power": lambda value: 10.0 ** min(value, 300),
     "above": None,  # the text's number is the value, rounded down ("above 0.98")
     "below": None,  # … rounded up ("below 0.4")
 }

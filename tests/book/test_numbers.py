@@ -131,6 +131,7 @@ def test_any_digit_outside_of_the_measured_numbers_is_signed():
         ("90%", 0.93, ["percent", "above"], False),
         ("0.64", 0.36, ["complement"], True),
         ("1000", 3.0, ["power"], True),
+        ("1000", 3000.0, ["power"], False),
         ("$10^{-3}$", 0.96e-3, ["below"], True),
         ("$10^{-3}$", 1e-7, ["below"], False),
         ("3.4 million", 3422857, [], True),
