@@ -229,22 +229,23 @@ def test_one_imbalance_and_one_product_with_two_cosines():
 
 
 @pytest.mark.claim("saddle-stall")
+@pytest.mark.parametrize("lam", [0.5, 0.0])
 @pytest.mark.parametrize("sigma", [[1.5, 1.2, 1.0], [1.2, 1.2, 1.0], [1.3, 1.0, 1.0], [1.4]])
-def test_balanced_with_a_negative_determinant_stays_above_the_minimum(sigma):
-    """Also with ties, and for p = 1."""
+def test_balanced_with_a_negative_determinant_stays_above_the_minimum(sigma, lam):
+    """Also with ties, for p = 1, and without a penalty."""
     rng = np.random.default_rng(40)
     X, p = with_singular_values(sigma, 6, rng), len(sigma)
-    best = product_penalty_objective(X, solve_product_penalty(spectrum(X), 0.5), 0.5)
-    gap = sigma[-1] ** 2 * shrinkage(np.array(sigma), 0.5)[-1]
+    best = product_penalty_objective(X, solve_product_penalty(spectrum(X), lam), lam)
+    gap = sigma[-1] ** 2 / (1 + lam / sigma[-1] ** 2)
     A = random_orthogonal(p, rng) * np.linspace(1.0, 0.6, p)
     turn = random_orthogonal(p, rng)
     turn *= -np.sign(np.linalg.det(turn))  # p is odd, so now its determinant is −1
     for time in (0.0, 0.5, 2.0, 4.0):
-        A_t, B_t = eq1_flow(X, 0.5, A, turn @ A, time) if time else (A, turn @ A)
+        A_t, B_t = eq1_flow(X, lam, A, turn @ A, time) if time else (A, turn @ A)
         assert np.linalg.det(A_t @ B_t.T) < 1e-9
-        assert eq1_by_hand(X, A_t, B_t, 0.5) - best >= gap - 1e-8
-    A_t, B_t = eq1_flow(X, 0.5, A, -turn @ A, 60.0)
-    assert eq1_by_hand(X, A_t, B_t, 0.5) == pytest.approx(best, abs=1e-7)
+        assert eq1_by_hand(X, A_t, B_t, lam) - best >= gap - 1e-8
+    A_t, B_t = eq1_flow(X, lam, A, -turn @ A, 60.0)
+    assert eq1_by_hand(X, A_t, B_t, lam) == pytest.approx(best, abs=1e-7)
 
 
 @pytest.mark.claim("saddle-stall")
@@ -264,6 +265,21 @@ def test_no_product_with_a_determinant_of_at_most_0_is_below_the_gap():
     assert tried > 100
     flipped = (top.V * (shrinkage(top.sigma, 0.5) * [1, 1, 1, 0])) @ top.V.T  # attained
     assert eq1_by_hand(X, flipped, np.eye(4), 0.5) == pytest.approx(best + gap)
+
+
+@pytest.mark.claim("saddle-stall")
+@pytest.mark.parametrize("lam", [0.5, 0.0])
+def test_with_a_zero_singular_value_the_same_starts_get_through(lam):
+    """σ_p = 0 is what the theorem cannot do without: then the minimum is at det W = 0."""
+    rng = np.random.default_rng(42)
+    X = with_singular_values([1.5, 1.2, 0.0], 6, rng)
+    best = product_penalty_objective(X, solve_product_penalty(spectrum(X), lam), lam)
+    A = random_orthogonal(3, rng) * np.linspace(1.0, 0.6, 3)
+    turn = random_orthogonal(3, rng)
+    turn *= -np.sign(np.linalg.det(turn))
+    excess = [eq1_by_hand(X, *eq1_flow(X, lam, A, turn @ A, time), lam) - best for time in (20.0, 200.0)]
+    assert excess[0] < 1e-2
+    assert excess[1] < 1e-4
 
 
 @pytest.mark.claim("saddle-stall")
