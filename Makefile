@@ -48,6 +48,7 @@ bench: $(developer) ## time the spectrum and the simulation against their compet
 
 study: $(reader) ## compute the tables of long studies anew (about half an hour; it goes on where it was stopped)
 	$(bin)/python studies/remedies.py
+	$(bin)/python studies/minibatch.py
 	$(bin)/python benchmarks/deep.py run
 
 lint: $(developer) ## check the style, the format and the type hints of the code

@@ -5,10 +5,7 @@ user, a general optimizer over all G, and the table of the study recomputed in p
 """
 
 import csv
-import importlib.util
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,16 +23,7 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum,
 )
-
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def study():
-    spec = importlib.util.spec_from_file_location("studies_minibatch", ROOT / "studies" / "minibatch.py")
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from studies import minibatch as study
 
 
 def imbalance(A, B):
@@ -290,7 +278,7 @@ def test_two_opposite_starts_end_at_the_balanced_cosines(seed):
 # ---- the study
 
 
-def test_the_study_balances_the_noise(study):
+def test_the_study_balances_the_noise():
     users = random_users(40, 6, np.random.default_rng(6))
     five = minimizer(users, study.LAM, 3)
     best = study.noise_balanced(users, five)
@@ -298,7 +286,7 @@ def test_the_study_balances_the_noise(study):
     np.testing.assert_allclose(*covariances(users, best.A, best.B, study.LAM), atol=1e-9)
 
 
-def test_batches_of_the_study(study):
+def test_batches_of_the_study():
     rng = np.random.default_rng(7)
     drawn = study.batches(study.Recipe("sgd", 0.1, 1, batch=4), 20, 3, 50, rng)
     assert drawn.shape == (50, 3, 4)
@@ -312,12 +300,12 @@ def test_batches_of_the_study(study):
 
 
 @pytest.fixture(scope="module")
-def table(study):
+def table():
     with study.RESULTS.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def test_the_table_is_complete(study, table):
+def test_the_table_is_complete(table):
     assert list(table[0]) == study.COLUMNS
     keys = {(row["recipe"], row["seed"], row["start"], row["steps"]) for row in table}
     assert len(keys) == len(table) == len(study.RECIPES) * 10 * 4 * study.CHECKPOINTS
@@ -326,7 +314,7 @@ def test_the_table_is_complete(study, table):
 
 @pytest.mark.claim("minibatch-forgets")
 @pytest.mark.parametrize("name", ["SGD, step 0.02", "momentum 0.9, step 0.002", "Adam, step 0.001"])
-def test_the_first_rows_of_a_training_come_out_again(study, table, name):
+def test_the_first_rows_of_a_training_come_out_again(table, name):
     expected = [row for row in table if (row["recipe"], row["seed"]) == (name, "3")][:4]
     again = list(itertools.islice(study.measure(name, 3), 4))
     assert [row[:4] for row in again] == [[name, 3, row["start"], int(row["steps"])] for row in expected]
