@@ -95,7 +95,7 @@ def fractionally_whitened_cosine(factors: Factors, alpha: float) -> np.ndarray:
     alpha, B = real_number("alpha", alpha, at_least=0.0, at_most=1.0), instance_of("factors", factors, Factors).B
     left, size, _ = scipy.linalg.svd(B, full_matrices=False)
     kept = size > max(B.shape) * _EPS * size[0]
-    return cosine_similarity(left[:, kept] * size[kept] ** (1 - alpha))  # B = left size rightᵀ
+    return _cosine_where_embedded(left * np.where(kept, size ** (1 - alpha), 0.0), B)  # B = left size rightᵀ
 
 
 def spectral_cosine(factors: Factors, alpha: float) -> np.ndarray:
@@ -122,7 +122,7 @@ def spectral_cosine(factors: Factors, alpha: float) -> np.ndarray:
     Q_B, R_B = scipy.linalg.qr(factors.B, mode="economic")
     _, s, Zt = scipy.linalg.svd(R_A @ R_B.T)  # W = Q_A (R_A R_Bᵀ) Q_Bᵀ
     kept = s > max(factors.B.shape) * _EPS * np.linalg.norm(R_A, 2) * np.linalg.norm(R_B, 2)
-    return cosine_similarity(Q_B @ Zt[kept].T * s[kept] ** (1 - alpha))
+    return _cosine_where_embedded(Q_B @ Zt.T * np.where(kept, s ** (1 - alpha), 0.0), factors.B)
 
 
 # --- normalization of an embedding ---
@@ -317,6 +317,11 @@ def shifted_pmi(counts, *, exponent: float = 0.75, negatives: float = 1.0, posit
 
 
 # --- what the functions above share ---
+
+
+def _cosine_where_embedded(rows, B):
+    """Cosines between rows, 0 for an item without an embedding: a decomposition leaves it rounding instead of zeros."""
+    return cosine_similarity(np.where(B.any(axis=1, keepdims=True), rows, 0.0))
 
 
 def _triangle(M):
