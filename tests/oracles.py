@@ -47,8 +47,12 @@ def minimize_by_lbfgs(objective, gradient, shape, rng, scale=0.5):
     return unpack(result.x)
 
 
+def orthonormal_columns(rows, columns, rng):
+    return np.linalg.qr(rng.standard_normal((rows, columns)))[0]
+
+
 def random_orthogonal(k, rng):
-    return np.linalg.qr(rng.standard_normal((k, k)))[0]
+    return orthonormal_columns(k, k, rng)
 
 
 # ---- the formulas of Recipe, a user and an item at a time; w holds the parameters

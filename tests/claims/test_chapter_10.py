@@ -1,7 +1,7 @@
 """Chapter 10, the study: its tables are complete, belong together, can be reproduced, and say what the chapter says.
 
-The theorems of the chapter are tested in test_chapter_10_theory.py, the code of the study in studies/test_deep_study.py,
-the models in helpers/test_training.py and helpers/test_trained_models.py.
+The theorems of the chapter are tested in test_chapter_10_theory.py, the code of the study in
+studies/test_deep_study.py, the models in helpers/test_training.py and helpers/test_trained_models.py.
 """
 
 import importlib.util

@@ -1,9 +1,13 @@
-"""The closed forms against ridge regression, zero gradients and L-BFGS from random starts."""
+"""The closed forms and the objectives against L-BFGS from random starts, finite differences and numbers known by hand.
+
+What holds on all data, like ridge regression and zero gradients, stands in test_laws.py.
+"""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from oracles import eq1_by_hand, eq2_by_hand, minimize_by_lbfgs, random_orthogonal
+from instances import INSTANCES, interactions
+from oracles import eq1_by_hand, eq2_by_hand, minimize_by_lbfgs
 
 from cossim_helpers import (
     Factors,
@@ -17,69 +21,7 @@ from cossim_helpers import (
     solve_factor_penalty,
     solve_product_penalty,
     spectrum,
-    spectrum_from_gram,
 )
-
-
-def interactions(seed, n, p, density=0.4):
-    rng = np.random.default_rng(seed)
-    return (rng.random((n, p)) < density).astype(float)
-
-
-def with_singular_values(sigma, n, seed=0):
-    """An n × p matrix with exactly these p singular values."""
-    rng = np.random.default_rng(seed)
-    p = len(sigma)
-    return random_orthogonal(n, rng)[:, :p] * np.asarray(sigma, float) @ random_orthogonal(p, rng)
-
-
-INSTANCES = {
-    "tall": interactions(1, 30, 8),
-    "n < p": interactions(2, 6, 9),
-    "empty user and item": np.pad(interactions(3, 20, 6), ((0, 1), (0, 1))),
-    "rank 3 of 7": with_singular_values([9, 4, 2, 0, 0, 0, 0], 20),
-    "repeated values": with_singular_values([5, 5, 5, 2, 2], 11),
-    "one item": interactions(4, 10, 1),
-    "signed": np.random.default_rng(5).standard_normal((15, 6)),
-}
-LAMBDAS = [0.0, 0.3, 2.0, 50.0]
-
-
-@pytest.fixture(params=INSTANCES)
-def X(request):
-    return INSTANCES[request.param]
-
-
-@pytest.mark.claim("closed-form-1")
-@pytest.mark.parametrize("lam", LAMBDAS)
-def test_full_rank_product_is_ridge_regression(X, lam):
-    p = X.shape[1]
-    f = solve_product_penalty(spectrum_from_gram(X.T @ X), lam)
-    if lam > 0:  # W = (XᵀX + λI)⁻¹ XᵀX
-        expected = np.linalg.solve(X.T @ X + lam * np.eye(p), X.T @ X)
-    else:  # the limit λ → 0: the projector onto the rows of X
-        expected = np.linalg.pinv(X) @ X
-    np.testing.assert_allclose(f.A @ f.B.T, expected, atol=1e-9)
-
-
-@pytest.mark.claim("closed-form-1")
-@pytest.mark.parametrize("lam", LAMBDAS)
-def test_gradient_of_eq1_is_zero_at_every_rank(X, lam):
-    s = spectrum(X)
-    for k in range(1, s.sigma.size + 1):
-        f = solve_product_penalty(s, lam, k)
-        scale = np.linalg.norm(X) ** 2 + lam
-        assert max(abs(g).max() for g in product_penalty_gradient(X, f, lam)) < 1e-12 * scale
-
-
-@pytest.mark.claim("eq6")
-@pytest.mark.parametrize("lam", LAMBDAS)
-def test_gradient_of_eq2_is_zero_at_every_rank(X, lam):
-    s = spectrum(X)
-    for k in range(1, s.sigma.size + 1):
-        f = solve_factor_penalty(s, lam, k)
-        scale = np.linalg.norm(X) ** 2 + lam
-        assert max(abs(g).max() for g in factor_penalty_gradient(X, f, lam)) < 1e-12 * scale
 
 
 @pytest.mark.claim("closed-form-1")

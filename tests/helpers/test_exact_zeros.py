@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from instances import binary, communities
 
 from cossim_helpers import (
     _routes,
@@ -30,27 +31,6 @@ def top(request, monkeypatch):
         return WAYS[request.param]
     monkeypatch.setattr(spectra, "cheapest_route", lambda X, k: request.param.removeprefix("route "))
     return lambda X, k=None: spectrum(sp.csr_array(X), min(k or min(X.shape), min(X.shape) - 1))
-
-
-def binary(rng, n, p):
-    """0/1 with no empty row and column."""
-    X = (rng.random((n, p)) < 0.5).astype(float)
-    X[np.arange(n), np.arange(n) % p] = 1.0
-    X[np.arange(p) % n, np.arange(p)] = 1.0
-    return X
-
-
-def communities(rng, *shapes, empty=0):
-    """Communities that share neither users nor items, then empty items; all of them shuffled. And whose is whose."""
-    X = np.zeros((sum(n for n, _ in shapes), sum(p for _, p in shapes) + empty))
-    owner = np.full(X.shape[1], -1)
-    row = column = 0
-    for number, (n, p) in enumerate(shapes):
-        X[row : row + n, column : column + p] = binary(rng, n, p)
-        owner[column : column + p] = number
-        row, column = row + n, column + p
-    order = rng.permutation(X.shape[1])
-    return X[rng.permutation(len(X))][:, order], owner[order]
 
 
 def solutions(top, X, lam_1, lam_2, k=None):

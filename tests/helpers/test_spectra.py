@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.sparse as sp
-from oracles import random_orthogonal
+from instances import with_singular_values
 
 from cossim_helpers import Spectrum, simulate_interactions, spectra, spectrum, spectrum_from_gram
 from cossim_helpers import _routes as routes
-
-
-def with_condition(sigma, n, seed):
-    rng = np.random.default_rng(seed)
-    p = len(sigma)
-    return random_orthogonal(n, rng)[:, :p] * sigma @ random_orthogonal(p, rng)
 
 
 def hostile_matrices():
@@ -29,8 +23,8 @@ def hostile_matrices():
         "one dense row": dense_row,
         "all mass in one column": one_column,
         "most mass in one column": one_heavy_column,
-        "condition number 1e7": with_condition(np.logspace(0, -7, 30), 90, 1),
-        "rank 4 of 20": with_condition(np.r_[8.0, 4, 2, 1, np.zeros(16)], 50, 2),
+        "condition number 1e7": with_singular_values(np.logspace(0, -7, 30), 90, 1),
+        "rank 4 of 20": with_singular_values(np.r_[8.0, 4, 2, 1, np.zeros(16)], 50, 2),
         "one item": rng.standard_normal((40, 1)),
         "one user": rng.standard_normal((1, 40)),
         "very sparse": sp.random_array((500, 200), density=0.001, rng=rng).toarray(),
