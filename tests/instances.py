@@ -83,29 +83,25 @@ def equal_items():
     return X
 
 
-def _frozen(**data):
-    named = {name.replace("_", " "): np.array(X, float) for name, X in data.items()}
-    for X in named.values():
-        X.setflags(write=False)
-    return named
-
-
-INSTANCES = _frozen(
-    tall=interactions(1, 30, 8),
-    wide=interactions(2, 6, 9),  # n < p
-    square=np.random.default_rng(3).standard_normal((7, 7)),
-    signed=np.random.default_rng(5).standard_normal((15, 6)),
-    counts=np.random.default_rng(6).poisson(2, (25, 6)),
-    rank_3_of_7=with_singular_values([9, 4, 2, 0, 0, 0, 0], 20),
-    ties=with_singular_values([5, 5, 5, 2, 2], 11),
-    all_tied=with_singular_values([2, 2, 2, 2], 9),
-    wide_range=with_singular_values(np.logspace(0, -3, 6), 12),  # condition number 1e3
-    one_item=interactions(4, 10, 1),
-    one_user=interactions(7, 1, 5, 0.7),
-    one_entry=[[2.0]],  # k = 1 = p
-    empty_user_and_item=np.pad(interactions(8, 20, 6), ((0, 1), (0, 1))),
-    equal_items=equal_items(),
-    disconnected=communities(np.random.default_rng(9), (12, 4), (7, 3), empty=1)[0],
-    very_sparse=interactions(10, 60, 12, 0.03),
-    zero=np.zeros((5, 3)),
-)
+INSTANCES = {
+    "tall": interactions(1, 30, 8),
+    "n < p": interactions(2, 4, 7, 0.5),
+    "square": np.random.default_rng(3).standard_normal((7, 7)),
+    "signed": np.random.default_rng(5).standard_normal((15, 6)),
+    "counts": np.random.default_rng(6).poisson(2, (25, 6)).astype(float),
+    "rank 2 of 5": with_singular_values([3, 1, 0, 0, 0], 9),
+    "ties": with_singular_values([4, 2, 2, 2, 1], 9),
+    "a tie on top": with_singular_values([5, 5, 2, 1], 11),
+    "all tied": with_singular_values([2, 2, 2, 2], 9),
+    "condition number 1e3": with_singular_values(np.logspace(0, -3, 6), 12),
+    "one item": interactions(4, 10, 1),
+    "one user": interactions(7, 1, 5, 0.7),
+    "one entry": np.array([[2.0]]),
+    "empty user and item": np.pad(interactions(8, 20, 6), ((0, 1), (0, 1))),
+    "equal items": equal_items(),
+    "disconnected": communities(np.random.default_rng(9), (12, 4), (7, 3), empty=1)[0],
+    "very sparse": interactions(10, 60, 12, 0.03),
+    "zero": np.zeros((5, 3)),
+}
+for _X in INSTANCES.values():
+    _X.setflags(write=False)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.optimize
+from instances import INSTANCES, with_singular_values
 from oracles import eq1_by_hand, minimize_by_lbfgs, random_orthogonal
 
 from cossim_helpers import (
@@ -18,29 +19,6 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum_from_gram,
 )
-
-
-def with_singular_values(sigma, n=9, seed=0):
-    """An n × p matrix with exactly these p singular values."""
-    rng = np.random.default_rng(seed)
-    p = len(sigma)
-    return random_orthogonal(n, rng)[:, :p] * np.asarray(sigma, float) @ random_orthogonal(p, rng)
-
-
-def interactions(seed, n, p):
-    return (np.random.default_rng(seed).random((n, p)) < 0.4).astype(float)
-
-
-INSTANCES = {
-    "tall": interactions(11, 30, 7),
-    "n < p": interactions(12, 4, 7),
-    "empty user and item": np.pad(interactions(13, 15, 5), ((0, 1), (0, 1))),
-    "rank 2 of 5": with_singular_values([3, 1, 0, 0, 0]),
-    "a tie": with_singular_values([4, 2, 2, 2, 1]),
-    "one item": interactions(14, 8, 1),
-    "signed": np.random.default_rng(15).standard_normal((12, 6)),
-    "all zero": np.zeros((5, 3)),
-}
 
 
 def ranks(X):
@@ -145,7 +123,7 @@ def test_stationary_points_pick_directions_also_with_ties_and_without_full_rank(
     Points that are not minima have a direction of negative curvature.
     """
     lam, k, p = 0.7, 2, 5
-    X, rng = with_singular_values(sigma), np.random.default_rng(5)
+    X, rng = with_singular_values(sigma, 9), np.random.default_rng(5)
     S, V = X.T @ X, spectrum_from_gram(X.T @ X).V
     ridge = np.linalg.solve(S + lam * np.eye(p), S)
 
@@ -243,7 +221,7 @@ SPECTRA = [[4, 3, 2, 1], [4, 3, 3, 1], [3, 3, 2, 1], [4, 3, 2, 2], [4, 3, 0, 0],
 @pytest.mark.parametrize("lam", [0.0, 0.5])
 @pytest.mark.parametrize("sigma", SPECTRA, ids=str)
 def test_a_second_minimizer_exists_exactly_where_the_theorem_says(sigma, lam):
-    X = with_singular_values(sigma)
+    X = with_singular_values(sigma, 9)
     for k in ranks(X):
         other = second_product(X, lam, k)
         assert (other is None) == is_unique(sigma, k, lam)
@@ -259,7 +237,7 @@ def test_a_second_minimizer_exists_exactly_where_the_theorem_says(sigma, lam):
 @pytest.mark.parametrize("lam", [0.0, 0.5])
 @pytest.mark.parametrize("sigma", SPECTRA[:-2], ids=str)
 def test_runs_of_lbfgs_agree_exactly_where_the_theorem_says(sigma, lam):
-    X, rng = with_singular_values(sigma), np.random.default_rng(4)
+    X, rng = with_singular_values(sigma, 9), np.random.default_rng(4)
     for k in ranks(X):
         ends = [minimize_by_lbfgs(lambda f: product_penalty_objective(X, f, lam),
                                   lambda f: product_penalty_gradient(X, f, lam), (4, k), rng) for _ in range(3)]
@@ -277,7 +255,7 @@ def test_runs_of_lbfgs_agree_exactly_where_the_theorem_says(sigma, lam):
 @pytest.mark.parametrize("sigma", [[4, 3, 0, 0], [4, 0, 0, 0], [2, 2, 0, 0]], ids=str)
 def test_a_penalty_notices_what_no_penalty_does_not(sigma):
     """The shift by a null vector of X costs exactly λ more, so λ > 0 needs no full column rank."""
-    X, lam = with_singular_values(sigma), 0.5
+    X, lam = with_singular_values(sigma, 9), 0.5
     s = spectrum_from_gram(X.T @ X)
     f = solve(X, lam, 1)
     shifted = f.A @ f.B.T + np.outer(s.V[:, -1], s.V[:, 0])

@@ -7,6 +7,7 @@ import pytest
 import scipy.linalg
 import scipy.optimize
 import scipy.stats
+from instances import INSTANCES
 from oracles import cosine_by_loops, eq2_by_hand, minimize_by_lbfgs, random_orthogonal
 
 from cossim_helpers import (
@@ -25,20 +26,6 @@ from cossim_helpers import (
     spectrum_from_gram,
 )
 
-
-def with_singular_values(sigma, n=11, seed=0):
-    rng = np.random.default_rng(seed)
-    p = len(sigma)
-    return random_orthogonal(n, rng)[:, :p] * np.asarray(sigma, float) @ random_orthogonal(p, rng)
-
-
-INSTANCES = {
-    "tall": (np.random.default_rng(1).random((30, 7)) < 0.4).astype(float),
-    "signed": np.random.default_rng(2).standard_normal((12, 6)),
-    "a tie": with_singular_values([4, 2, 2, 2, 1]),
-    "rank 2 of 5": with_singular_values([3, 1, 0, 0, 0]),
-    "one item": (np.random.default_rng(3).random((8, 1)) < 0.5).astype(float),
-}
 FILTERS = {
     "B = V": lambda s, lam: np.ones_like(s),
     "eq 5": lambda s, lam: s**2 / (s**2 + lam),
@@ -97,11 +84,11 @@ def test_named_cosines_are_normalized_filters(name, lam):
 @pytest.mark.claim("spectral-family")
 def test_decay_on_both_factors_is_in_the_family():
     X, lam, k = INSTANCES["tall"], 1.5, 4
-    S, shape = X.T @ X, (2, 7, k)
+    S, shape = X.T @ X, (2, 8, k)
 
     def value(z):
         A, B = z.reshape(shape)
-        E = A @ B.T - np.eye(7)
+        E = A @ B.T - np.eye(8)
         return np.sum((S @ E) * E) + lam * z @ z, 2 * np.stack([S @ E @ B + lam * A, E.T @ S @ A + lam * B]).ravel()
 
     start = np.random.default_rng(4).standard_normal(np.prod(shape))

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 import scipy.integrate
-from oracles import eq1_by_hand, minimize_by_lbfgs, random_orthogonal
+from instances import with_singular_values
+from oracles import eq1_by_hand, minimize_by_lbfgs, orthonormal_columns, random_orthogonal
 
 from cossim_helpers import (
     Factors,
@@ -28,16 +29,6 @@ from cossim_helpers import (
     spectrum,
     spectrum_from_gram,
 )
-
-
-def orthonormal_columns(rows, columns, rng):
-    return np.linalg.qr(rng.standard_normal((rows, columns)))[0]
-
-
-def with_singular_values(sigma, n, rng):
-    """A random n × p matrix with these p singular values."""
-    p = len(sigma)
-    return (orthonormal_columns(n, p, rng) * np.asarray(sigma, float)) @ random_orthogonal(p, rng).T
 
 
 def imbalance(A, B):
