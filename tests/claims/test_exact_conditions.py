@@ -6,6 +6,7 @@ import scipy.integrate
 import scipy.linalg
 import scipy.optimize
 import scipy.special
+from instances import with_singular_values
 from oracles import minimize_by_lbfgs, random_orthogonal
 
 from cossim_helpers import (
@@ -32,12 +33,6 @@ def rng():
 
 def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def data(sigma, n, rng):
-    """X with the singular values sigma and random singular vectors."""
-    p = len(sigma)
-    return (np.linalg.qr(rng.standard_normal((n, p)))[0] * sigma) @ random_orthogonal(p, rng).T
 
 
 # ---- Chapter 02 and 04: ties, and how many numbers are free
@@ -90,7 +85,7 @@ def test_a_diagonal_may_have_fewer_numbers_that_count_than_k_minus_1(rng):
 @pytest.mark.claim("eq1-stationary-points")
 @pytest.mark.parametrize("sigma", [[3.0, 2.0, 1.5, 1.0], [3.0, 2.0, 2.0, 0.0]])
 def test_a_search_for_zero_gradients_finds_chosen_directions_only(sigma, rng):
-    X, lam, k, p = data(sigma, 9, rng), 0.8, 2, 4
+    X, lam, k, p = with_singular_values(sigma, 9, rng), 0.8, 2, 4
     gram, d = X.T @ X, shrinkage(np.array(sigma), lam)
     found = 0
     for _ in range(20):
@@ -119,7 +114,7 @@ def test_a_search_for_zero_gradients_finds_chosen_directions_only(sigma, rng):
 @pytest.mark.claim("eq1-stationary-points")
 @pytest.mark.parametrize("chosen", [(0, 2), (1, 2), (2, 3), (1,), ()])
 def test_a_curve_leads_down_from_each_stationary_point_that_is_no_minimizer(chosen, rng):
-    X, lam, k = data([3.0, 2.0, 1.5, 1.0], 9, rng), 0.8, 2
+    X, lam, k = with_singular_values([3.0, 2.0, 1.5, 1.0], 9, rng), 0.8, 2
     top = spectrum(X)
     d, missing = shrinkage(top.sigma, lam), [j for j in range(2) if j not in chosen]
     B = np.zeros((4, k))
@@ -236,7 +231,7 @@ def test_the_first_column_has_one_sign_without_a_penalty_too(lam, rng):
 
 @pytest.mark.claim("reachable-set")
 def test_a_penalty_on_the_gram_matrix_of_the_columns_picks_V(rng):
-    X, lam, k, p = data([4.0, 3.0, 2.0, 1.0, 0.5], 12, rng), 1.0, 2, 5
+    X, lam, k, p = with_singular_values([4.0, 3.0, 2.0, 1.0, 0.5], 12, rng), 1.0, 2, 5
     V = spectrum(X).V[:, :k]
 
     def value_and_slope(z):
@@ -311,7 +306,7 @@ def test_without_penalty_cosines_move_for_every_x_from_two_dimensions_on(X, targ
 
 @pytest.mark.claim("uniqueness-conditions")
 def test_without_penalty_one_dimension_moves_exactly_with_a_tie(rng):
-    X = data([3.0, 2.0, 1.0], 8, rng)
+    X = with_singular_values([3.0, 2.0, 1.0], 8, rng)
     expected = np.outer(*[np.sign(spectrum(X).V[:, 0])] * 2)
     for _ in range(5):  # exact alternating least squares, λ = 0
         b = rng.standard_normal((3, 1))
@@ -421,7 +416,7 @@ def test_three_quarters_needs_activity_that_is_independent_of_taste(broad, expec
 @pytest.mark.claim("saddle-stall")
 @pytest.mark.parametrize("lam", [0.0, 0.5])
 def test_the_flow_stalls_without_a_penalty_too(lam, rng):
-    X, p = data([2.0, 1.5, 1.0], 8, rng), 3
+    X, p = with_singular_values([2.0, 1.5, 1.0], 8, rng), 3
     sigma = np.array([2.0, 1.5, 1.0])
     lowest = np.sum(X**2) - np.sum(sigma**2 * shrinkage(sigma, lam))
     A, flip = rng.standard_normal((p, p)), random_orthogonal(p, rng)
