@@ -46,10 +46,11 @@ bench: $(developer) ## time the spectrum and the simulation against their compet
 	$(bin)/python benchmarks/spectra.py
 	$(bin)/python benchmarks/simulation.py
 
-study: $(reader) ## compute the tables of long studies anew (about half an hour; it goes on where it was stopped)
+study: $(reader) ## compute the tables of long studies anew (some hours; it goes on where it was stopped)
 	$(bin)/python studies/remedies.py
 	$(bin)/python studies/minibatch.py
-	$(bin)/python benchmarks/deep.py run
+	$(bin)/python studies/deep.py run
+	$(bin)/python studies/graded.py
 
 lint: $(developer) ## check the style, the format and the type hints of the code
 	$(bin)/ruff check .
