@@ -7,7 +7,9 @@ block becomes preformatted text, and the name of something public a link to wher
 import re
 from collections.abc import Iterator
 
+from sphinx import addnodes
 from sphinx.ext.napoleon import Config, NumpyDocstring
+from sphinx.transforms import SphinxTransform
 
 import cossim_helpers
 
@@ -47,7 +49,18 @@ def prepare(app, what, name, thing, options, lines):
     lines[:] = NumpyDocstring(list(ready(lines)), NAPOLEON, app, what, name, thing, options).lines()
 
 
+class KeepTheIndexToTerms(SphinxTransform):
+    """The index at the back lists the terms of the book; functions are found on their page and by the search."""
+
+    default_priority = 800  # before the index is collected, at 850
+
+    def apply(self, **kwargs):
+        for node in self.document.findall(addnodes.index):
+            node["entries"] = [entry for entry in node["entries"] if not entry[2].startswith("cossim_helpers.")]
+
+
 def setup(app):
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", prepare)
+    app.add_transform(KeepTheIndexToTerms)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
