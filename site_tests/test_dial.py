@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from dial import landing_data
+from landing import landing_data
 
 from cossim_helpers import (
     Factors,

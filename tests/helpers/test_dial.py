@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from dial import landing_dial
+from landing import landing_dial
 
 from cossim_helpers import (
     Dial,

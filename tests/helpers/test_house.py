@@ -61,7 +61,7 @@ def test_jax_has_one_door():
 
 
 def test_no_file_bears_the_name_of_a_public_function():
-    names = {path.stem for folder in ("cossim_helpers", "benchmarks", "studies")
+    names = {path.stem for folder in ("cossim_helpers", "benchmarks", "studies", "book/_ext", "tools")
              for path in (PACKAGE.parent / folder).rglob("*.py")}  # fmt: skip
     functions = {name for name in cossim_helpers.__all__ if callable(getattr(cossim_helpers, name))}
     assert not names & functions
