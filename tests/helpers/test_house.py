@@ -91,3 +91,10 @@ def test_the_package_loads_nothing_that_waits_for_its_use():
     code = f"import sys, cossim_helpers; print([name for name in {HEAVY} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_tests_stand_where_one_looks_for_them():
+    tests = Path(__file__).parents[1]
+    assert {path.name for path in tests.glob("*.py")} == {"instances.py", "oracles.py"}
+    public = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_")}
+    assert public <= {path.stem.removeprefix("test_") for path in (tests / "helpers").glob("test_*.py")}
