@@ -1,8 +1,5 @@
 """The claims of chapter 7 on other seeds and smaller instances, each against a computation of another kind."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.optimize
@@ -38,9 +35,7 @@ from cossim_helpers import (
     train_cosine,
     whitened_cosine,
 )
-from studies import remedies as study
 
-ROOT = Path(__file__).parents[2]
 SEEDS = range(3)
 
 
@@ -377,45 +372,3 @@ def test_in_the_population_rank_c_is_the_truth_and_noise_is_not(seed):
     full = spectrum(noisy)
     assert abs(cosine_similarity(full.V[:, :4]) - truth).max() < 0.05
     assert abs(cosine_similarity(full.V[:, :12]) - truth).max() > 0.3
-
-
-# ---- the committed table
-
-
-def committed():
-    with (ROOT / "studies" / "results" / "remedies.csv").open(encoding="utf-8") as file:
-        return {(int(row["data set"]), row["remedy"], row["model"]): [float(value) for value in list(row.values())[3:]]
-                for row in csv.DictReader(file)}
-
-
-@pytest.mark.claim("remedies-measured")
-def test_the_table_is_complete_and_what_is_invariant_in_it_is_equal():
-    table = committed()
-    seeds = {seed for seed, _, _ in table}
-    assert len(seeds) == 10
-    assert len(table) == 10 * len({key[1:] for key in table})
-    for remedy in ("columns of X A B^T", "whitened, k = 50", "whitened, k = C", "half whitened, spectral"):
-        for seed in seeds:
-            rows = [table[seed, remedy, model] for model in study.SCALINGS]
-            np.testing.assert_allclose(rows, [rows[0]] * 3, atol=2e-4)
-    for seed in seeds:
-        between = {remedy: table[seed, remedy, "Eq. 2"][2] for _, remedy, model in table if model == "Eq. 2"}
-        assert between["columns of X A B^T"] > 0.5 and between["rows / k_u"] > between["none"]
-        assert table[seed, "whitened, k = 50", "Eq. 1, B = V"][0] < table[seed, "whitened, k = C", "Eq. 1, B = V"][0]
-
-
-@pytest.mark.claim("remedies-measured")
-def test_a_slice_of_the_table_computed_anew():
-    table = committed()
-    names = {"none", "columns of X A B^T", "standardized, whitened, k = C", "shifted PMI, 3/4"}
-    rows = study.measure(3, names)
-    assert {row[1] for row in rows} == names and len(rows) == 16
-    for row in rows:
-        np.testing.assert_allclose(row[3:], table[row[:3]], atol=2e-4, err_msg=str(row[:3]))
-
-
-@pytest.mark.claim("remedies-measured")
-def test_a_trained_row_of_the_table_computed_anew():
-    table = committed()
-    (row,) = study.measure(3, {"trained, softmax, k = C"})
-    np.testing.assert_allclose(row[3:7], table[row[:3]][:4], atol=0.03)
