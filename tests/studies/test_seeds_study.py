@@ -12,7 +12,7 @@ from oracles import cosine_by_loops
 from cossim_helpers import simulate_interactions, spectrum
 from studies import seeds as study
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIGITS = 6e-5  # the tables hold four decimals
 
 
