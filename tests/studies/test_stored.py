@@ -139,7 +139,7 @@ def test_a_touched_stranger_leaves_the_key(tree):
     strangers = [package / name for name in ("__init__.py", "plots.py", "checks.py", "objectives.py")]
     strangers += [package / "inner" / name for name in ("stranger.py", "__init__.py")]
     strangers += [tree / "studies" / "deep.py", tree / "studies" / "stored.py"]
-    dials = [path for path in package.rglob("dials.py")]
+    dials = list((package / "widget").rglob("*.py"))
     assert dials
     for path in [*strangers, *dials]:
         append(path, "def touched():\n    return 2")
