@@ -17,6 +17,7 @@ UNBOUND = {  # files whose numbers are still to be bound
     "claims.yml",
 } - {
     "01_cosine_and_dot_product.ipynb",
+    "02_two_objectives.ipynb",
 }
 BOOK = Book()
 BOUND = [text for text in BOOK.texts if text.file not in UNBOUND]
