@@ -79,7 +79,7 @@ def page(opened):
     return page
 
 
-# ---- what the dial should show, from the definitions
+# --- what the dial should show, from the definitions ---
 
 
 def decayed(top, lam, k):
@@ -114,12 +114,13 @@ def expected_scores(where, state):
     return where.data.X[:24].toarray() @ factors.A @ factors.B.T
 
 
-# ---- what it shows
+# --- what it shows ---
 
 
 def ask(page, script):
-    return page.evaluate("() => { const root = document.querySelector('.cossim-dial'); const dial = root.dial; "
-                         f"return {script}; }}")
+    return page.evaluate(
+        f"() => {{ const root = document.querySelector('.cossim-dial'); const dial = root.dial; return {script}; }}"
+    )
 
 
 def shown_cosine(page):
@@ -177,11 +178,23 @@ def compare(page, where):
     return state, cosine
 
 
-# ---- the numbers
+# --- the numbers ---
 
 
-PRESETS = ["Eq. 5", "B = V", "Case 1", "Case 2", "D = 1/√σ", "Eq. 2", "Eq. 2, λ > σ₂", "Weight decay", "Whitened",
-           "Scores, Eq. 1", "Scores, Eq. 2", "Data"]
+PRESETS = [
+    "Eq. 5",
+    "B = V",
+    "Case 1",
+    "Case 2",
+    "D = 1/√σ",
+    "Eq. 2",
+    "Eq. 2, λ > σ₂",
+    "Weight decay",
+    "Whitened",
+    "Scores, Eq. 1",
+    "Scores, Eq. 2",
+    "Data",
+]
 
 
 def by_hand(where):
@@ -294,7 +307,7 @@ def test_a_penalty_above_all_singular_values_leaves_no_embedding(page, where):
     assert ask(page, "dial.numbers.auc") == 0.5 and ask(page, "dial.numbers.allTied")
 
 
-# ---- the neighbors
+# --- the neighbors ---
 
 
 def neighbor_rows(page):
@@ -311,7 +324,7 @@ def test_the_neighbors_of_an_item(page, where):
     row[item] = -np.inf
     found = neighbor_rows(page)
     assert len(found) == 10
-    np.testing.assert_allclose([minus(cells[3]) for cells in found], np.sort(row)[: -11 : -1], atol=0.0051)
+    np.testing.assert_allclose([minus(cells[3]) for cells in found], np.sort(row)[:-11:-1], atol=0.0051)
     for name, own, rank, cosine in found:
         assert minus(cosine) == pytest.approx(row[int(name)], abs=0.0051)
         same = cluster[int(name)] == cluster[item]
@@ -351,16 +364,19 @@ def test_an_item_that_is_none_is_refused(page, where):
         assert ask(page, "dial.state.item") == 0 and field.input_value() == "0"
 
 
-# ---- the picture
+# --- the picture ---
 
 
 def pixel(page, number, x, y):
     canvas = page.locator(".cossim-dial").first.locator("canvas").nth(number)
-    return canvas.evaluate("""(canvas, [x, y]) => {
+    return canvas.evaluate(
+        """(canvas, [x, y]) => {
         const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
         copy.drawImage(canvas, -x, -y);
         return Array.from(copy.getImageData(0, 0, 1, 1).data.slice(0, 3));
-    }""", [x, y])
+    }""",
+        [x, y],
+    )
 
 
 def test_the_maps_are_painted_from_the_numbers(page, where):
@@ -376,7 +392,7 @@ def test_the_maps_are_painted_from_the_numbers(page, where):
         np.testing.assert_allclose(pixel(page, 1, i, u), want, atol=6)
 
 
-# ---- time
+# --- time ---
 
 
 MOVES = """async (root) => {
@@ -407,15 +423,17 @@ def test_so_it_does_with_400_items_at_rank_50(open_page):
     assert second.evaluate("(root) => root.dial.state.exponent") == 0
 
 
-# ---- for everyone
+# --- for everyone ---
 
 
 def test_the_keyboard_reaches_every_control_and_leaves(page, where):
     page.locator(".cossim-dial button").first.focus()
     seen = []
     for _ in range(30):
-        seen.append(page.evaluate("""() => { const at = document.activeElement;
-            return at.closest('.cossim-dial') ? at.dataset.knob ?? at.textContent : null; }"""))
+        seen.append(
+            page.evaluate("""() => { const at = document.activeElement;
+            return at.closest('.cossim-dial') ? at.dataset.knob ?? at.textContent : null; }""")
+        )
         if seen[-1] is None:
             break
         outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
@@ -470,8 +488,12 @@ def test_it_says_what_it_shows(page, where):
 
 
 def test_it_follows_the_theme(open_page, where):
-    grounds = [open_page(where.path, theme=theme).locator(".cossim-dial").first.evaluate(
-        "(root) => getComputedStyle(root).backgroundColor") for theme in ("light", "dark")]
+    grounds = [
+        open_page(where.path, theme=theme)
+        .locator(".cossim-dial")
+        .first.evaluate("(root) => getComputedStyle(root).backgroundColor")
+        for theme in ("light", "dark")
+    ]
     assert grounds == ["rgb(255, 255, 255)", "rgb(20, 24, 30)"]
 
 

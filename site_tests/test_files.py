@@ -12,8 +12,20 @@ from site_tests.conftest import HTML, LANDING, base_path, built_pages
 
 HOST = "https://book.invalid"  # stands for wherever the site is put
 CHAPTER = re.compile(r"book/\d\d_\w+\.html")
-LOADED = {("script", "src"), ("img", "src"), ("img", "srcset"), ("iframe", "src"), ("source", "src"), ("video", "src"),
-          ("audio", "src"), ("object", "data"), ("embed", "src"), ("image", "href"), ("use", "href"), ("track", "src")}
+LOADED = {
+    ("script", "src"),
+    ("img", "src"),
+    ("img", "srcset"),
+    ("iframe", "src"),
+    ("source", "src"),
+    ("video", "src"),
+    ("audio", "src"),
+    ("object", "data"),
+    ("embed", "src"),
+    ("image", "href"),
+    ("use", "href"),
+    ("track", "src"),
+}
 
 
 class Page(HTMLParser):
@@ -100,8 +112,11 @@ def test_no_style_sheet_loads_from_elsewhere(style):
 
 def test_it_says_what_it_is(path):
     page = read(path)
-    descriptions = [attributes["content"] for tag, attributes in page.tags
-                    if tag == "meta" and attributes.get("name") == "description"]
+    descriptions = [
+        attributes["content"]
+        for tag, attributes in page.tags
+        if tag == "meta" and attributes.get("name") == "description"
+    ]
     assert page.all("html", "lang") == ["en"]
     assert page.title.strip()
     assert len(descriptions) == 1

@@ -18,22 +18,34 @@ def hits(page):
     return [(link.inner_text(), link.get_attribute("href")) for link in links.all()]
 
 
-@pytest.mark.parametrize(("query", "address"), [
-    ("Eq. 5", EQUATION_5), ("eq5", EQUATION_5), ("equation (5)", EQUATION_5), ("(5)", EQUATION_5),
-    ("(1.5)", "book/01_cosine_and_dot_product.html#equation-eq-row-lengths"),
-    ("lemma 5.3", PERRON), ("thm 4.1", "book/04_arbitrary_cosines.html#thm-any-correlation-matrix"),
-    ("Exercise 3.1", "book/03_first_objective.html#ex-03-by-hand"),
-])
+@pytest.mark.parametrize(
+    ("query", "address"),
+    [
+        ("Eq. 5", EQUATION_5),
+        ("eq5", EQUATION_5),
+        ("equation (5)", EQUATION_5),
+        ("(5)", EQUATION_5),
+        ("(1.5)", "book/01_cosine_and_dot_product.html#equation-eq-row-lengths"),
+        ("lemma 5.3", PERRON),
+        ("thm 4.1", "book/04_arbitrary_cosines.html#thm-any-correlation-matrix"),
+        ("Exercise 3.1", "book/03_first_objective.html#ex-03-by-hand"),
+    ],
+)
 def test_a_number_finds_what_bears_it_and_nothing_else(open_page, query, address):
     page = open_page(f"search.html?q={query.replace(' ', '+')}")
     assert [found for _, found in hits(page)] == [address]
 
 
-@pytest.mark.parametrize(("query", "address"), [
-    ("Perron", PERRON), ("theorem Perron", PERRON),
-    ("whitening", "book/glossary.html#term-whitening"), ("nuclear norm", "book/glossary.html#term-nuclear-norm"),
-    ("dropout", "book/02_two_objectives.html#thm-input-dropout"),
-])
+@pytest.mark.parametrize(
+    ("query", "address"),
+    [
+        ("Perron", PERRON),
+        ("theorem Perron", PERRON),
+        ("whitening", "book/glossary.html#term-whitening"),
+        ("nuclear norm", "book/glossary.html#term-nuclear-norm"),
+        ("dropout", "book/02_two_objectives.html#thm-input-dropout"),
+    ],
+)
 def test_a_name_finds_what_bears_it_first(open_page, query, address):
     assert hits(open_page(f"search.html?q={query.replace(' ', '+')}"))[0][1] == address
 

@@ -59,7 +59,7 @@ def grid(model, device):
     return [Recipe(model, normalization, q, decay, rate, max(EPOCHS)) for rate in RATES for q, decay in strengths]
 
 
-# --- the grid and the choice -------------------------------------------------------------------------------------
+# --- the grid and the choice ---
 
 
 def tune(workers):
@@ -137,7 +137,7 @@ def point(recipe):
     return tuple(getattr(recipe, part) for part in CHOSEN)
 
 
-# --- the study ---------------------------------------------------------------------------------------------------
+# --- the study ---
 
 
 def design():
@@ -261,7 +261,7 @@ def overlap_table(lists):
     return flat @ flat.T / (10 * n_items)
 
 
-# --- does it reproduce? ------------------------------------------------------------------------------------------
+# --- does it reproduce? ---
 
 
 def verify(workers, sample=12, sample_seed=None, tolerance=2e-3, confidence=0.99):

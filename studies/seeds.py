@@ -38,7 +38,7 @@ K, CUT = 50, 100.0  # the paper's rank; λ = CUT² in Eq. 1 and CUT in Eq. 2
 MIXED = 0.1  # a direction with more weight than this on the rarer signs does not tell clusters apart
 USERS_OF_LIMIT = 4_000  # the limit of infinitely many draws is taken over the first users
 
-# ---- chapter 6: Figure 1 under other readings of the paper
+# --- chapter 6: Figure 1 under other readings of the paper ---
 
 _DRAWN = np.random.default_rng(7).dirichlet(np.ones(5))
 _FALLING = (1 / np.arange(1, 6)) / np.sum(1 / np.arange(1, 6))
@@ -69,7 +69,7 @@ READINGS = {
 SCALINGS = {"V": 0.5, "Vd_half": 0.0, "Vd": -0.5}  # name of B → exponent of D = dMat(d)^e
 MODELS = (*SCALINGS, "eq2")
 
-# ---- chapter 8: f(σ, cut) of each named cosine; the penalty is cut² for Eq. 1 and decay on A and B, cut for Eq. 2
+# --- chapter 8: f(σ, cut) of each named cosine; the penalty is cut² for Eq. 1 and decay on A and B, cut for Eq. 2 ---
 
 FILTERS = {
     "X": lambda sigma, cut: sigma**2,
@@ -151,7 +151,7 @@ def measure_reading(seed, reading):
     ]
 
 
-# ---- our reading, looked at closely
+# --- our reading, looked at closely ---
 
 
 def chapter_6(top, data):

@@ -55,7 +55,7 @@ def random_orthogonal(k, rng):
     return orthonormal_columns(k, k, rng)
 
 
-# ---- the formulas of Recipe, a user and an item at a time; w holds the parameters
+# --- the formulas of Recipe, a user and an item at a time; w holds the parameters ---
 
 WEIGHTS = {"W", "B", "W2", "E", "V1", "V2"}  # what Recipe calls weights
 

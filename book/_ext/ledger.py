@@ -31,7 +31,7 @@ TESTS = "tests/**/test_*.py"
 CHECKS = {"check", "check_differs", "check_at_most", "check_at_least"}
 
 
-# ---- reading
+# --- reading ---
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _stdout(cell):
     )
 
 
-# ---- showing
+# --- showing ---
 
 
 class Claims(SphinxDirective):

@@ -35,7 +35,7 @@ PAPER_EQUATIONS = {
 }
 
 
-# ---- how long a page takes
+# --- how long a page takes ---
 
 
 class Pace(NamedTuple):
@@ -131,7 +131,7 @@ def show_reading_time(app, doctree):
         title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", sentence, classes=["reading-time"]))
 
 
-# ---- what a page is about
+# --- what a page is about ---
 
 
 def describe(app, pagename, templatename, context, doctree):
@@ -146,7 +146,7 @@ def describe(app, pagename, templatename, context, doctree):
         app.add_js_file("search_names.js")
 
 
-# ---- permalinks, and names for the search
+# --- permalinks, and names for the search ---
 
 
 def named_blocks(doctree):
@@ -219,7 +219,7 @@ class Names(Domain):
         return (name, name, "equation", docname, anchor, 0 if paper else 2)
 
 
-# ---- the page for lost readers
+# --- the page for lost readers ---
 
 
 def base_path(environ=os.environ, baseurl=""):

@@ -6,7 +6,7 @@ const TIE = 1e-6; // cosines this near to each other count as tied
 const BINS = 4000; // of the histogram behind the AUC, from −1 to 1; 0 and ±1 are centers of bins
 const NEIGHBORS = 10;
 
-// ---- the data
+// --- the data ---
 
 /** Rows of 16-bit integers, each row with its own scale. */
 function decode({ base64, scale }) {
@@ -58,7 +58,7 @@ function unpack(data) {
   };
 }
 
-// ---- the model
+// --- the model ---
 
 /** λ cuts at the same singular value in all three objectives: it is cut² in Eq. 1 and decay, cut in Eq. 2. */
 const penalty = ({ objective, cut }) => (objective === "factors" ? cut : cut * cut);
@@ -179,7 +179,7 @@ function largestDifference(x, y) {
   return largest;
 }
 
-// ---- the yardsticks
+// --- the yardsticks ---
 
 /** AUC by a histogram. A pair of pairs within a bin counts ½, so the AUC is right to `aucError`. */
 function clusterNumbers(C, cluster, p) {
@@ -276,7 +276,7 @@ function evaluate({ sigma, V, coordinates, cluster, p }, state, reference, C, S)
   };
 }
 
-// ---- the colors
+// --- the colors ---
 
 /** 256 colors as 32-bit pixels, from a few hexadecimal ones. */
 function palette(colors) {

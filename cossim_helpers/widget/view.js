@@ -1,6 +1,6 @@
 // The D dial on the page: its words, its controls and its two maps. numbers.js stands before this file, in one function.
 
-// ---- the words
+// --- the words ---
 
 const number = (x, digits = 2) => x.toFixed(digits).replace(/^-(0\.0*)$/, "$1").replace("-", "−");
 const significant = (x) => x.toLocaleString("en-US", { maximumSignificantDigits: 3 });
@@ -45,7 +45,7 @@ function explain(state) {
   return "Training cannot tell this D from any other: the scores below are the same.";
 }
 
-// ---- the page
+// --- the page ---
 
 /** A function that paints values from `low` to `high` into a canvas. */
 function painter(canvas, width, height, colors) {

@@ -39,8 +39,11 @@ def malformed(claim):
     required, optional = {"id", "source", "statement", "verdict", "chapter"}, {"note"}
     if not required <= claim.keys() <= required | optional:
         return [f"keys {sorted(claim)}"]
-    found = [f"{key} is not a text" for key in claim.keys() - {"chapter"}
-             if not (isinstance(claim[key], str) and claim[key].strip())]
+    found = [
+        f"{key} is not a text"
+        for key in claim.keys() - {"chapter"}
+        if not (isinstance(claim[key], str) and claim[key].strip())
+    ]
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", str(claim["id"])):
         found.append("id is not kebab-case")
     if not re.match(r"(holds|holds if \S.*|refuted)\Z", str(claim["verdict"])):
@@ -81,67 +84,81 @@ def test_each_mark_names_a_claim_and_sits_on_a_test():
 
 def test_no_mark_that_pytest_sees_escapes_the_ledger(request):
     """pytest's own collection as the oracle, for the tests that are part of this run."""
-    seen = {(item.path.name, claim) for item in request.session.items if ROOT / "tests" in item.path.parents
-            for mark in item.iter_markers("claim") for claim in mark.args}
+    seen = {
+        (item.path.name, claim)
+        for item in request.session.items
+        if ROOT / "tests" in item.path.parents
+        for mark in item.iter_markers("claim")
+        for claim in mark.args
+    }
     assert seen <= {(mark.test.split("::")[0], mark.claim) for mark in MARKS if mark.test}
 
 
-# ---- the collectors and the rules themselves, on small examples
+# --- the collectors and the rules themselves, on small examples ---
 
 GOOD = {"id": "a-claim", "source": "ours", "statement": "$1 = 1$.", "verdict": "holds", "chapter": 3}
 
 
-@pytest.mark.parametrize(("change", "complaint"), [
-    ({}, None),
-    ({"verdict": "holds if $k = p$"}, None),
-    ({"verdict": "refuted", "note": "The opposite."}, None),
-    ({"verdict": "refuted"}, "note"),
-    ({"note": "More."}, "note"),
-    ({"verdict": "holds if "}, "verdict"),
-    ({"verdict": "true"}, "verdict"),
-    ({"id": "A_Claim"}, "kebab"),
-    ({"id": "a--claim"}, "kebab"),
-    ({"statement": " "}, "statement"),
-    ({"statement": "$1 = 1."}, "odd"),
-    ({"chapter": "03"}, "chapter"),
-    ({"chapter": 14}, "chapter"),
-    ({"sauce": "§2"}, "keys"),
-])
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({}, None),
+        ({"verdict": "holds if $k = p$"}, None),
+        ({"verdict": "refuted", "note": "The opposite."}, None),
+        ({"verdict": "refuted"}, "note"),
+        ({"note": "More."}, "note"),
+        ({"verdict": "holds if "}, "verdict"),
+        ({"verdict": "true"}, "verdict"),
+        ({"id": "A_Claim"}, "kebab"),
+        ({"id": "a--claim"}, "kebab"),
+        ({"statement": " "}, "statement"),
+        ({"statement": "$1 = 1."}, "odd"),
+        ({"chapter": "03"}, "chapter"),
+        ({"chapter": 14}, "chapter"),
+        ({"sauce": "§2"}, "keys"),
+    ],
+)
 def test_malformed_entries_are_found(change, complaint):
     found = malformed(GOOD | change)
     assert len(found) == (complaint is not None)
     assert complaint is None or complaint in found[0]
 
 
-@pytest.mark.parametrize(("pending", "executed", "tested", "complaints"), [
-    ([], {("a-claim", Path("03_x.ipynb"))}, {"a-claim"}, []),
-    ([], {("a-claim", Path("03_x.ipynb"))}, set(), ["no unit test"]),
-    ([], set(), {"a-claim"}, ["no executed check"]),
-    ([], {("a-claim", Path("04_x.ipynb"))}, {"a-claim"}, ["no executed check in chapter 3"]),
-    ([], set(), set(), ["no unit test", "no executed check"]),
-    (["a-claim"], {("a-claim", Path("03_x.ipynb"))}, {"a-claim"}, ["off the pending list"]),
-    (["a-claim"], {("a-claim", Path("03_x.ipynb"))}, set(), []),
-    (["a-claim"], set(), {"a-claim"}, []),
-    (["a-claim"], set(), set(), []),
-])
+@pytest.mark.parametrize(
+    ("pending", "executed", "tested", "complaints"),
+    [
+        ([], {("a-claim", Path("03_x.ipynb"))}, {"a-claim"}, []),
+        ([], {("a-claim", Path("03_x.ipynb"))}, set(), ["no unit test"]),
+        ([], set(), {"a-claim"}, ["no executed check"]),
+        ([], {("a-claim", Path("04_x.ipynb"))}, {"a-claim"}, ["no executed check in chapter 3"]),
+        ([], set(), set(), ["no unit test", "no executed check"]),
+        (["a-claim"], {("a-claim", Path("03_x.ipynb"))}, {"a-claim"}, ["off the pending list"]),
+        (["a-claim"], {("a-claim", Path("03_x.ipynb"))}, set(), []),
+        (["a-claim"], set(), {"a-claim"}, []),
+        (["a-claim"], set(), set(), []),
+    ],
+)
 def test_gaps_are_found(pending, executed, tested, complaints):
     found = gaps([GOOD], pending, executed, tested)
     assert len(found) == len(complaints)
     assert all(complaint in message for complaint, message in zip(complaints, found, strict=True))
 
 
-@pytest.mark.parametrize(("source", "ids"), [
-    ('check("one", a, b)', ["one"]),
-    ('check_differs("two", a, b, at_least=1)\ncheck_at_most("one", a, 3)', ["two", "one"]),
-    ('check_at_least("one", a, 3)', ["one"]),
-    ('cossim_helpers.check("one", a, b)', ["one"]),
-    ('check(claim_id="one", actual=a, expected=b)', ["one"]),
-    ('%matplotlib inline\nfor i in range(3):\n    check("one", a[i], b[i])', ["one"]),
-    ('check("one", a, b)\ncheck("one", c, d)', ["one"]),
-    ('# check("one", a, b)', []),
-    ('text = \'check("one", a, b)\'', []),
-    ('recheck("one", a, b)\nprint("one")', []),
-])
+@pytest.mark.parametrize(
+    ("source", "ids"),
+    [
+        ('check("one", a, b)', ["one"]),
+        ('check_differs("two", a, b, at_least=1)\ncheck_at_most("one", a, 3)', ["two", "one"]),
+        ('check_at_least("one", a, 3)', ["one"]),
+        ('cossim_helpers.check("one", a, b)', ["one"]),
+        ('check(claim_id="one", actual=a, expected=b)', ["one"]),
+        ('%matplotlib inline\nfor i in range(3):\n    check("one", a[i], b[i])', ["one"]),
+        ('check("one", a, b)\ncheck("one", c, d)', ["one"]),
+        ('# check("one", a, b)', []),
+        ("text = 'check(\"one\", a, b)'", []),
+        ('recheck("one", a, b)\nprint("one")', []),
+    ],
+)
 def test_checks_are_found_in_code(source, ids):
     assert ledger.claims_checked_by(source) == ids
 
@@ -160,16 +177,19 @@ def stream(text, name="stdout"):
     return {"output_type": "stream", "name": name, "text": text}
 
 
-@pytest.mark.parametrize(("outputs", "executed"), [
-    ([stream("[ok] one: equal within rtol=0, atol=1e-10\n")], True),
-    ([stream(["3.0\n", "[ok] one: equal within rtol=0, atol=1e-10\n"])], True),
-    ([stream("[ok] two: equal within rtol=0, atol=1e-10\n")], False),
-    ([stream("[ok] one-more: equal within rtol=0, atol=1e-10\n")], False),
-    ([stream("see [ok] one: equal\n")], False),
-    ([stream("[ok] one: equal within rtol=0, atol=1e-10\n", name="stderr")], False),
-    ([{"output_type": "error", "ename": "AssertionError", "evalue": "one", "traceback": []}], False),
-    ([], False),
-])
+@pytest.mark.parametrize(
+    ("outputs", "executed"),
+    [
+        ([stream("[ok] one: equal within rtol=0, atol=1e-10\n")], True),
+        ([stream(["3.0\n", "[ok] one: equal within rtol=0, atol=1e-10\n"])], True),
+        ([stream("[ok] two: equal within rtol=0, atol=1e-10\n")], False),
+        ([stream("[ok] one-more: equal within rtol=0, atol=1e-10\n")], False),
+        ([stream("see [ok] one: equal\n")], False),
+        ([stream("[ok] one: equal within rtol=0, atol=1e-10\n", name="stderr")], False),
+        ([{"output_type": "error", "ename": "AssertionError", "evalue": "one", "traceback": []}], False),
+        ([], False),
+    ],
+)
 def test_a_check_counts_only_with_its_line(tmp_path, outputs, executed):
     path = tmp_path / "03_x.ipynb"
     path.write_text(json.dumps({"cells": [code_cell('check("one", a, b)', *outputs)]}), encoding="utf-8")
@@ -177,16 +197,18 @@ def test_a_check_counts_only_with_its_line(tmp_path, outputs, executed):
 
 
 def test_checks_know_their_place(tmp_path):
-    cells = [{"cell_type": "markdown", "source": ["# Title\n", "\n", "```\n", "# no heading\n", "```\n"]},
-             code_cell('check("one", a, b)'),
-             {"cell_type": "markdown", "source": "## First\n\n### Second $D$\ntext"},
-             {"cell_type": "markdown", "source": "text"},
-             code_cell('check("two", a, b); check("one", c, d)'),
-             {"cell_type": "raw", "source": 'check("three", a, b)'},
-             {"cell_type": "markdown", "source": "```{exercise} Two and two\n:label: x\n# no heading\n```\n"},
-             code_cell('check("one", a, b)'),
-             {"cell_type": "markdown", "source": "```{exercise-start} Three\n```\n"},
-             code_cell('check("one", a, b)')]
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "\n", "```\n", "# no heading\n", "```\n"]},
+        code_cell('check("one", a, b)'),
+        {"cell_type": "markdown", "source": "## First\n\n### Second $D$\ntext"},
+        {"cell_type": "markdown", "source": "text"},
+        code_cell('check("two", a, b); check("one", c, d)'),
+        {"cell_type": "raw", "source": 'check("three", a, b)'},
+        {"cell_type": "markdown", "source": "```{exercise} Two and two\n:label: x\n# no heading\n```\n"},
+        code_cell('check("one", a, b)'),
+        {"cell_type": "markdown", "source": "```{exercise-start} Three\n```\n"},
+        code_cell('check("one", a, b)'),
+    ]
     path = tmp_path / "03_a_chapter.ipynb"
     path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
     assert [(check.claim, check.cell, check.heading, check.anchor) for check in ledger.notebook_checks(path)] == [
@@ -207,7 +229,8 @@ def test_a_cell_that_hides_its_claim_is_named(tmp_path):
 
 def test_marks_are_found_wherever_pytest_finds_them(tmp_path):
     path = tmp_path / "test_x.py"
-    path.write_text('''
+    path.write_text(
+        """
 import pytest
 pytestmark = [pytest.mark.claim("module")]
 
@@ -237,7 +260,9 @@ def helper(): ...
 
 # @pytest.mark.claim("comment")
 TEXT = '@pytest.mark.claim("text")'
-''', encoding="utf-8")
+""",
+        encoding="utf-8",
+    )
     marks = ledger.marked_tests(path)
     assert {(mark.claim, mark.test) for mark in marks if mark.runs} == {
         *((claim, "test_x.py::test_function") for claim in ("module", "function", "second", "stacked")),

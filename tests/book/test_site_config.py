@@ -249,11 +249,36 @@ def test_the_workflows_and_the_citation_are_valid(tool, arguments):
 
 
 def test_docstrings_are_made_ready_for_the_page():
-    docstring = ["Cosines, |a| ≤ 1; see `rescale`, `k`.", "", "    AUC = P(s > t), `w` |x|", "", "      + ½ P(s = t)",
-                 "", "Parameters", "----------", "k : int", "", "    Rank.", "", "Notes", "-----", "    A formula", "",
-                 "    another."]
+    docstring = [
+        "Cosines, |a| ≤ 1; see `rescale`, `k`.",
+        "",
+        "    AUC = P(s > t), `w` |x|",
+        "",
+        "      + ½ P(s = t)",
+        "",
+        "Parameters",
+        "----------",
+        "k : int",
+        "",
+        "    Rank.",
+        "",
+        "Notes",
+        "-----",
+        "    A formula",
+        "",
+        "    another.",
+    ]
     assert list(api.ready(docstring)) == [
-        r"Cosines, \|a\| ≤ 1; see :py:obj:`~cossim_helpers.rescale`, ``k``.", "",
-        ".. code-block:: text", "    :class: formula", "", *docstring[2:14], "    A formula", "",
-        ".. code-block:: text", "    :class: formula", "", "    another.",
+        r"Cosines, \|a\| ≤ 1; see :py:obj:`~cossim_helpers.rescale`, ``k``.",
+        "",
+        ".. code-block:: text",
+        "    :class: formula",
+        "",
+        *docstring[2:14],
+        "    A formula",
+        "",
+        ".. code-block:: text",
+        "    :class: formula",
+        "",
+        "    another.",
     ]

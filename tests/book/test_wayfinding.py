@@ -31,8 +31,12 @@ def metadata(path):
 
 def printed():
     """Return all that the notebooks print."""
-    outputs = [output for path in NOTEBOOKS for cell in loads(path.read_text(encoding="utf-8")).cells
-               for output in cell.get("outputs", [])]
+    outputs = [
+        output
+        for path in NOTEBOOKS
+        for cell in loads(path.read_text(encoding="utf-8")).cells
+        for output in cell.get("outputs", [])
+    ]
     return "".join(output.get("text", "") for output in outputs)
 
 
@@ -56,10 +60,28 @@ def test_each_chapter_says_how_long_it_takes_and_where_it_stands_in_the_paper(pa
 
 
 def test_what_is_read_is_counted(tmp_path):
-    first = "\n".join([
-        "# Two words", "", "```{note}", ":class: tip", "It is $a + b$, see {term}`this <that>`.", "```", "",
-        "```{math}", ":label: eq-x", "a = b", "```", "", "$$", "c = d", "$$", "", "(sec-label)=", "## More",
-    ])
+    first = "\n".join(
+        [
+            "# Two words",
+            "",
+            "```{note}",
+            ":class: tip",
+            "It is $a + b$, see {term}`this <that>`.",
+            "```",
+            "",
+            "```{math}",
+            ":label: eq-x",
+            "a = b",
+            "```",
+            "",
+            "$$",
+            "c = d",
+            "$$",
+            "",
+            "(sec-label)=",
+            "## More",
+        ]
+    )
     second = "Last word.\n\n## Exercises\n\n```{exercise} Not read\n```\n\n```{exercise-start} Neither\n```"
     figure = {"output_type": "display_data", "data": {"image/png": ""}}
     cells = [
@@ -76,10 +98,18 @@ def test_what_is_read_is_counted(tmp_path):
     assert wayfinding.length(page) == wayfinding.Length(words=9, equations=2, code_lines=0, figures=0, exercises=0)
 
 
-@pytest.mark.parametrize(("words", "sentence"), [
-    (0, ""), (74, ""), (75, "1 minute to read"), (1_200, "8 minutes to read"),
-    (1_500, "10 minutes to read"), (1_874, "10 minutes to read"), (1_875, "15 minutes to read"),
-])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (0, ""),
+        (74, ""),
+        (75, "1 minute to read"),
+        (1_200, "8 minutes to read"),
+        (1_500, "10 minutes to read"),
+        (1_874, "10 minutes to read"),
+        (1_875, "15 minutes to read"),
+    ],
+)
 def test_reading_times_are_rounded(words, sentence):
     assert wayfinding.Length(words, 0, 0, 0, 0).sentence() == sentence
 
@@ -101,11 +131,20 @@ def test_the_table_of_questions_leads_to_every_chapter():
     assert all(question.rstrip().endswith("?") and answer.endswith(".") for question, answer, _ in rows)
 
 
-@pytest.mark.parametrize("question", [
-    "unique and yet not the truth", "layer normalization in a matrix factorization", "do not commute",
-    "two item matrices", "train for the cosine", "sentences and a vector database", "Should I use the dot product",
-    "too sensitive to magnitude", "word2vec a matrix factorization",
-])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "unique and yet not the truth",
+        "layer normalization in a matrix factorization",
+        "do not commute",
+        "two item matrices",
+        "train for the cosine",
+        "sentences and a vector database",
+        "Should I use the dot product",
+        "too sensitive to magnitude",
+        "word2vec a matrix factorization",
+    ],
+)
 def test_what_readers_of_the_paper_ask_is_in_the_table(question):
     assert question in TABLE
 
@@ -152,7 +191,8 @@ def test_each_chapter_links_words_to_the_glossary(path):
 def site(tmp_path_factory):
     source = tmp_path_factory.mktemp("source")
     (source / "book").mkdir()
-    (source / "conf.py").write_text(f"""
+    (source / "conf.py").write_text(
+        f"""
 import sys
 sys.path.insert(0, {str(BOOK / "_ext")!r})
 extensions = ["myst_parser", "sphinx_proof", "sphinx_exercise", "equations", "wayfinding"]
@@ -160,8 +200,11 @@ myst_enable_extensions = ["dollarmath"]
 numfig = math_numfig = True
 html_static_path = [{str(BOOK / "_static")!r}]
 html_baseurl = "https://example.org/book-of-ada/"
-""", encoding="utf-8")
-    (source / "index.md").write_text("""---
+""",
+        encoding="utf-8",
+    )
+    (source / "index.md").write_text(
+        """---
 description: A "small" <book>.
 ---
 # Book
@@ -170,8 +213,13 @@ description: A "small" <book>.
 :numbered:
 one
 ```
-""", encoding="utf-8")
-    (source / "one.md").write_text("# One\n\n" + "word " * 300 + """
+""",
+        encoding="utf-8",
+    )
+    (source / "one.md").write_text(
+        "# One\n\n"
+        + "word " * 300
+        + """
 
 ```{math}
 :label: eq-5
@@ -197,7 +245,9 @@ It holds as well.
 :label: ex-try
 Do.
 ```
-""", encoding="utf-8")
+""",
+        encoding="utf-8",
+    )
     lost = "---\norphan: true\nnosearch: true\n---\n# Lost\n\n{doc}`/one`\n" + "word " * 300
     (source / "book" / "404.md").write_text(lost, encoding="utf-8")
     out = source / "out"
@@ -210,8 +260,11 @@ Do.
 def test_the_search_knows_names_and_their_places(site):
     index = json.loads((site / "searchindex.js").read_text(encoding="utf-8").removeprefix("Search.setIndex(")[:-1])
     kinds = {int(number): names[2] for number, names in index["objnames"].items()}
-    found = {f"{prefix}.{name}" if prefix else name: (index["docnames"][doc], kinds[kind], anchor)
-             for prefix, entries in index["objects"].items() for doc, kind, _, anchor, name in entries}
+    found = {
+        f"{prefix}.{name}" if prefix else name: (index["docnames"][doc], kinds[kind], anchor)
+        for prefix, entries in index["objects"].items()
+        for doc, kind, _, anchor, name in entries
+    }
     assert found == {
         "Eq. 5: one solution of the first objective": ("one", "equation", "equation-eq-5"),
         "Eq. 1.1: some name": ("one", "equation", "equation-eq-01-some-name"),
@@ -250,21 +303,32 @@ def test_the_page_for_lost_readers_works_at_any_address(site):
     assert [link for link in inside if link and not (site / link).exists() and "404" not in link] == []
 
 
-@pytest.mark.parametrize(("environ", "baseurl", "path"), [
-    ({}, "", "/"),
-    ({"GITHUB_REPOSITORY": "ada/book"}, "", "/book/"),
-    ({"GITHUB_REPOSITORY": "Ada/ada.github.io"}, "", "/"),
-    ({"GITHUB_REPOSITORY": "ada/book"}, "https://example.org/", "/"),
-    ({"GITHUB_REPOSITORY": "ada/book"}, "https://example.org/sub/dir", "/sub/dir/"),
-])
+@pytest.mark.parametrize(
+    ("environ", "baseurl", "path"),
+    [
+        ({}, "", "/"),
+        ({"GITHUB_REPOSITORY": "ada/book"}, "", "/book/"),
+        ({"GITHUB_REPOSITORY": "Ada/ada.github.io"}, "", "/"),
+        ({"GITHUB_REPOSITORY": "ada/book"}, "https://example.org/", "/"),
+        ({"GITHUB_REPOSITORY": "ada/book"}, "https://example.org/sub/dir", "/sub/dir/"),
+    ],
+)
 def test_the_site_stands_under_the_name_of_its_repository(environ, baseurl, path):
     assert wayfinding.base_path(environ, baseurl) == path
 
 
-@pytest.mark.parametrize(("link", "absolute"), [
-    ("../_static/a.css?v=1", "/r/_static/a.css?v=1"), ("index.html#x", "/r/book/index.html#x"), ("../", "/r/"),
-    ("#main", "#main"), ("", ""), ("https://example.org/x", "https://example.org/x"),
-    ("data:,", "data:,"), ("/x", "/x"),
-])
+@pytest.mark.parametrize(
+    ("link", "absolute"),
+    [
+        ("../_static/a.css?v=1", "/r/_static/a.css?v=1"),
+        ("index.html#x", "/r/book/index.html#x"),
+        ("../", "/r/"),
+        ("#main", "#main"),
+        ("", ""),
+        ("https://example.org/x", "https://example.org/x"),
+        ("data:,", "data:,"),
+        ("/x", "/x"),
+    ],
+)
 def test_relative_links_become_absolute(link, absolute):
     assert wayfinding.with_absolute_links(f'<a href="{link}">', "/r/book/404.html") == f'<a href="{absolute}">'

@@ -41,7 +41,7 @@ SHAPES = [(9, 5, 2, None), (4, 7, 3, None), (8, 4, 1, None), (8, 4, 4, None), (8
 shapes = pytest.mark.parametrize(("n", "p", "k", "rank"), SHAPES)
 
 
-# ---- the first objective, and where its penalty comes from
+# --- the first objective, and where its penalty comes from ---
 
 
 @pytest.mark.claim("eq1-product-penalty")
@@ -52,14 +52,18 @@ def test_eq1_depends_on_the_product_alone(n, p, k, rank):
     loop = sum((X[u, i] - sum(X[u, j] * W[j, i] for j in range(p))) ** 2 for u in range(n) for i in range(p))
     loop += 1.7 * sum(w**2 for w in W.ravel())
     assert product_penalty_objective(X, Factors(A, B), 1.7) == pytest.approx(loop, rel=1e-11)
-    for other in (Factors(W, np.eye(p)), Factors(np.eye(p), W.T),
-                  Factors(np.hstack([A, np.zeros((p, 1))]), np.hstack([B, rng.standard_normal((p, 1))]))):
+    for other in (
+        Factors(W, np.eye(p)),
+        Factors(np.eye(p), W.T),
+        Factors(np.hstack([A, np.zeros((p, 1))]), np.hstack([B, rng.standard_normal((p, 1))])),
+    ):
         assert product_penalty_objective(X, other, 1.7) == pytest.approx(loop, rel=1e-11)
 
 
 @pytest.mark.claim("eq1-product-penalty", "eq2-matrix-factorization")
-@pytest.mark.parametrize(("value", "gradient"), [(eq1_by_hand, product_penalty_gradient),
-                                                 (eq2_by_hand, factor_penalty_gradient)])
+@pytest.mark.parametrize(
+    ("value", "gradient"), [(eq1_by_hand, product_penalty_gradient), (eq2_by_hand, factor_penalty_gradient)]
+)
 @shapes
 def test_gradients_against_exact_central_differences(value, gradient, n, p, k, rank):
     X, A, B, rng = instance(n, p, k, 2, rank)
@@ -137,8 +141,10 @@ def test_dropout_is_eq1_for_equal_columns_and_for_no_others():
         W = rng.standard_normal((3, 3))
         assert dropout_loss(equal, W, q) == pytest.approx(eq1_by_hand(equal, W, np.eye(3), q / (1 - q) * 2), rel=1e-12)
     unequal = np.array([[1, 1, 0], [1, 0, 1], [1, 0, 0.0]])
-    lams = [dropout_loss(unequal, W, q) - sum_of_squares(unequal - unequal @ W) for W in (
-        np.outer(row, [1.0, 0, 0]) for row in np.eye(3))]  # what each row pays: it would be λ
+    lams = [
+        dropout_loss(unequal, W, q) - sum_of_squares(unequal - unequal @ W)
+        for W in (np.outer(row, [1.0, 0, 0]) for row in np.eye(3))
+    ]  # what each row pays: it would be λ
     np.testing.assert_allclose(lams, q / (1 - q) * np.array([3, 1, 1]), rtol=1e-12)
 
 
@@ -150,10 +156,12 @@ def dropout_solution(X, q):
         W = z.reshape(p, p)
         residual = X - X @ W
         return sum_of_squares(residual) + weights @ (W**2).sum(axis=1), (
-            -2 * X.T @ residual + 2 * weights[:, None] * W).ravel()
+            -2 * X.T @ residual + 2 * weights[:, None] * W
+        ).ravel()
 
-    found = scipy.optimize.minimize(loss, np.zeros(p * p), jac=True, method="L-BFGS-B",
-                                    options={"ftol": 0.0, "gtol": 1e-11, "maxiter": 10_000})
+    found = scipy.optimize.minimize(
+        loss, np.zeros(p * p), jac=True, method="L-BFGS-B", options={"ftol": 0.0, "gtol": 1e-11, "maxiter": 10_000}
+    )
     return found.x.reshape(p, p), weights
 
 
@@ -179,7 +187,7 @@ def test_dropout_keeps_the_basis_exactly_if_the_weights_commute_with_the_gram_ma
             assert min(abs(off).max(), abs(W - W.T).max()) > 0.02
 
 
-# ---- the second objective, and matrix factorization
+# --- the second objective, and matrix factorization ---
 
 
 def mf_by_hand(X, P, Q, lam):
@@ -203,8 +211,9 @@ def test_eq2_is_matrix_factorization(n, p, k, rank):
     assert factor_penalty_objective(X, Factors(A, B), lam) == pytest.approx(mf_by_hand(X, X @ A, B, lam), rel=1e-12)
 
     P, Q = mf_by_alternation(X, rng.standard_normal((p, k)), lam)
-    found = minimize_by_lbfgs(lambda f: factor_penalty_objective(X, f, lam),
-                              lambda f: factor_penalty_gradient(X, f, lam), (p, k), rng)
+    found = minimize_by_lbfgs(
+        lambda f: factor_penalty_objective(X, f, lam), lambda f: factor_penalty_gradient(X, f, lam), (p, k), rng
+    )
     scale = sum_of_squares(X)
     assert abs(mf_by_hand(X, P, Q, lam) - eq2_by_hand(X, found.A, found.B, lam)) < 1e-9 * scale  # equal minima
     np.testing.assert_allclose(Q @ Q.T, found.B @ found.B.T, atol=1e-5 * np.sqrt(scale))
@@ -251,7 +260,7 @@ def test_rank_conditions():
     np.testing.assert_allclose(np.linalg.pinv(tall) @ (tall @ A[:3]), A[:3], atol=1e-12)  # full column rank: A unique
 
 
-# ---- decay on A and B
+# --- decay on A and B ---
 
 
 def eq3rd(X, factors, lam):
@@ -321,8 +330,9 @@ def test_it_is_unique_exactly_without_a_tie_above_the_threshold():
         assert abs((first * keep) @ (first * keep).T - (second * keep) @ (second * keep).T).max() > 0.02
     lam, grams = 4.5, []  # σ_2 = σ_3 = 2 ≤ √λ: one
     for seed in range(3):
-        found = minimize_by_lbfgs(lambda f: eq3rd(tied, f, lam), lambda f: eq3rd_gradient(tied, f, lam), (3, 2),
-                                  np.random.default_rng(seed))
+        found = minimize_by_lbfgs(
+            lambda f: eq3rd(tied, f, lam), lambda f: eq3rd_gradient(tied, f, lam), (3, 2), np.random.default_rng(seed)
+        )
         grams.append(found.B @ found.B.T)
     for gram in grams:
         np.testing.assert_allclose(gram, np.diag([0.5, 0, 0]), atol=1e-5)
@@ -339,7 +349,7 @@ def test_its_cosines_are_its_own():
         assert abs(third - item_item_cosine(other)).max() > 0.05
 
 
-# ---- symmetries
+# --- symmetries ---
 
 
 @pytest.mark.claim("rotation-invariance")
@@ -351,8 +361,10 @@ def test_rotations_keep_values_and_minimizers(n, p, k, rank):
         assert objective(X, A @ R, B @ R, 0.9) == pytest.approx(objective(X, A, B, 0.9), rel=1e-12)
     lam = 0.3 * np.linalg.norm(X, 2)
     top = spectrum(X, min(n, p, k))
-    for solve, gradient, strength in ((solve_product_penalty, product_penalty_gradient, lam**2),
-                                      (solve_factor_penalty, factor_penalty_gradient, lam)):
+    for solve, gradient, strength in (
+        (solve_product_penalty, product_penalty_gradient, lam**2),
+        (solve_factor_penalty, factor_penalty_gradient, lam),
+    ):
         fit = solve(top, strength)
         turned = rotate(fit, random_orthogonal(fit.A.shape[1], rng))
         assert max(abs(g).max() for g in gradient(X, turned, strength)) < 1e-10 * sum_of_squares(X)
@@ -376,8 +388,9 @@ def test_only_eq1_keeps_a_rescaling(n, p, k, rank):
 def test_price_of_a_rescaling_at_a_minimizer_of_eq2():
     X, _, _, rng = instance(12, 5, 3, 16)
     lam = 0.3 * np.linalg.norm(X, 2)
-    found = minimize_by_lbfgs(lambda f: factor_penalty_objective(X, f, lam),
-                              lambda f: factor_penalty_gradient(X, f, lam), (5, 3), rng)
+    found = minimize_by_lbfgs(
+        lambda f: factor_penalty_objective(X, f, lam), lambda f: factor_penalty_gradient(X, f, lam), (5, 3), rng
+    )
     least = eq2_by_hand(X, found.A, found.B, lam)
     for d in ([1.1, 1, 1], [1, -2, 0.5], [3, 3, 3]):
         d = np.array(d)
@@ -414,9 +427,15 @@ def test_eq1_keeps_every_invertible_G(n, p, k, rank):
 def test_minimizers_of_eq1_are_one_orbit_where_the_product_is_unique_of_rank_k():
     X, _, _, _ = instance(10, 5, 2, 19)
     lam = 1.2
-    one, two = (minimize_by_lbfgs(lambda f: product_penalty_objective(X, f, lam),
-                                  lambda f: product_penalty_gradient(X, f, lam), (5, 2), np.random.default_rng(seed))
-                for seed in (0, 1))
+    one, two = (
+        minimize_by_lbfgs(
+            lambda f: product_penalty_objective(X, f, lam),
+            lambda f: product_penalty_gradient(X, f, lam),
+            (5, 2),
+            np.random.default_rng(seed),
+        )
+        for seed in (0, 1)
+    )
     G = np.linalg.lstsq(one.A, two.A, rcond=None)[0]
     np.testing.assert_allclose(one.A @ G, two.A, atol=1e-5)
     np.testing.assert_allclose(one.B @ np.linalg.inv(G).T, two.B, atol=1e-5)
@@ -433,8 +452,10 @@ def test_minimizers_of_eq1_are_more_than_an_orbit_below_rank_k_and_at_a_tie():
     assert (np.linalg.matrix_rank(fit.B), np.linalg.matrix_rank(B)) == (2, 3)  # and G keeps ranks
 
     tied, lam = np.diag([3.0, 2.0, 2.0]), 1.0
-    values = [eq1_by_hand(tied, M, M, lam) for M in (np.eye(3)[:, [0, 1]] * np.sqrt([0.9, 0.8]),
-                                                     np.eye(3)[:, [0, 2]] * np.sqrt([0.9, 0.8]))]
+    values = [
+        eq1_by_hand(tied, M, M, lam)
+        for M in (np.eye(3)[:, [0, 1]] * np.sqrt([0.9, 0.8]), np.eye(3)[:, [0, 2]] * np.sqrt([0.9, 0.8]))
+    ]
     assert values == pytest.approx([eq1_by_hand(tied, *2 * [solve_product_penalty(spectrum(tied), lam, 2).B], lam)] * 2)
 
 
@@ -442,13 +463,20 @@ def test_minimizers_of_eq1_are_more_than_an_orbit_below_rank_k_and_at_a_tie():
 def test_flat_directions_at_a_minimizer_are_those_of_the_group():
     X, _, _, rng = instance(9, 4, 2, 21)
     counts = []
-    for value, gradient, lam in ((product_penalty_objective, product_penalty_gradient, 1.0),
-                                 (factor_penalty_objective, factor_penalty_gradient, 0.5)):
+    for value, gradient, lam in (
+        (product_penalty_objective, product_penalty_gradient, 1.0),
+        (factor_penalty_objective, factor_penalty_gradient, 0.5),
+    ):
+
         def flat_gradient(z, gradient=gradient, lam=lam):
             return np.concatenate([g.ravel() for g in gradient(X, Factors(*z.reshape(2, 4, 2)), lam)])
 
-        found = minimize_by_lbfgs(lambda f, value=value, lam=lam: value(X, f, lam),
-                                  lambda f, gradient=gradient, lam=lam: gradient(X, f, lam), (4, 2), rng)
+        found = minimize_by_lbfgs(
+            lambda f, value=value, lam=lam: value(X, f, lam),
+            lambda f, gradient=gradient, lam=lam: gradient(X, f, lam),
+            (4, 2),
+            rng,
+        )
         z = np.concatenate([found.A.ravel(), found.B.ravel()])
         hessian = np.array([flat_gradient(z + 1e-4 * e) - flat_gradient(z - 1e-4 * e) for e in np.eye(16)]) / 2e-4
         eigenvalues = np.linalg.eigvalsh((hessian + hessian.T) / 2)

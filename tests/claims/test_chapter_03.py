@@ -213,8 +213,18 @@ def second_product(X, lam, k):
     return None
 
 
-SPECTRA = [[4, 3, 2, 1], [4, 3, 3, 1], [3, 3, 2, 1], [4, 3, 2, 2], [4, 3, 0, 0], [4, 0, 0, 0], [2, 2, 2, 2],
-           [2, 2, 0, 0], [0, 0, 0, 0], [5]]
+SPECTRA = [
+    [4, 3, 2, 1],
+    [4, 3, 3, 1],
+    [3, 3, 2, 1],
+    [4, 3, 2, 2],
+    [4, 3, 0, 0],
+    [4, 0, 0, 0],
+    [2, 2, 2, 2],
+    [2, 2, 0, 0],
+    [0, 0, 0, 0],
+    [5],
+]
 
 
 @pytest.mark.claim("eq1-uniqueness")
@@ -239,8 +249,15 @@ def test_a_second_minimizer_exists_exactly_where_the_theorem_says(sigma, lam):
 def test_runs_of_lbfgs_agree_exactly_where_the_theorem_says(sigma, lam):
     X, rng = with_singular_values(sigma, 9), np.random.default_rng(4)
     for k in ranks(X):
-        ends = [minimize_by_lbfgs(lambda f: product_penalty_objective(X, f, lam),
-                                  lambda f: product_penalty_gradient(X, f, lam), (4, k), rng) for _ in range(3)]
+        ends = [
+            minimize_by_lbfgs(
+                lambda f: product_penalty_objective(X, f, lam),
+                lambda f: product_penalty_gradient(X, f, lam),
+                (4, k),
+                rng,
+            )
+            for _ in range(3)
+        ]
         for f in ends:
             assert eq1_by_hand(X, f.A, f.B, lam) == pytest.approx(smallest_value(X, lam, k), abs=1e-8)
         products = [f.A @ f.B.T for f in ends]

@@ -98,7 +98,7 @@ def sqrt(C):
     return (vectors * np.sqrt(values)) @ vectors.T
 
 
-# ---- the three cosines and the paper's two cases
+# --- the three cosines and the paper's two cases ---
 
 
 @pytest.mark.claim("three-cosines")
@@ -148,8 +148,9 @@ def test_user_item_cosines_rank_by_score_over_any_lengths(rng):
         np.testing.assert_allclose(item_item_cosine(factors), C, atol=1e-9)
         np.testing.assert_allclose(np.linalg.norm(factors.B, axis=1), lengths, rtol=1e-9)
         busy = np.linalg.norm(X, axis=1) > 0
-        np.testing.assert_array_equal(np.argsort(user_item_cosine(X, factors)[busy]),
-                                      np.argsort((scores / lengths)[busy]))
+        np.testing.assert_array_equal(
+            np.argsort(user_item_cosine(X, factors)[busy]), np.argsort((scores / lengths)[busy])
+        )
 
 
 @pytest.mark.claim("case-1")
@@ -236,7 +237,7 @@ def test_no_invertible_d_leads_from_eq5_to_a_case_at_deficient_rank(make, rng):
         rescale(solve_product_penalty(top, 1.0), d**0.5)
 
 
-# ---- any correlation matrix, and the reachable set
+# --- any correlation matrix, and the reachable set ---
 
 
 @pytest.mark.claim("any-correlation-matrix")
@@ -272,8 +273,12 @@ def test_an_optimizer_ends_at_different_positive_definite_cosines(rng):
     W = ridge(X, lam)
     cosines = []
     for seed in range(3):
-        end = minimize_by_lbfgs(lambda f: product_penalty_objective(X, f, lam),
-                                lambda f: product_penalty_gradient(X, f, lam), (6, 6), np.random.default_rng(seed))
+        end = minimize_by_lbfgs(
+            lambda f: product_penalty_objective(X, f, lam),
+            lambda f: product_penalty_gradient(X, f, lam),
+            (6, 6),
+            np.random.default_rng(seed),
+        )
         np.testing.assert_allclose(end.A @ end.B.T, W, atol=1e-5)
         cosines.append(item_item_cosine(end))
         assert np.linalg.eigvalsh(cosines[-1])[0] > 0
@@ -328,8 +333,9 @@ def test_every_positive_definite_m_is_reached_and_nothing_else(k, rng):
     assert_minimizer(X, reached, lam)
     np.testing.assert_allclose(item_item_cosine(reached), normalized(V @ M @ V.T), atol=1e-8)
 
-    end = minimize_by_lbfgs(lambda f: product_penalty_objective(X, f, lam),
-                            lambda f: product_penalty_gradient(X, f, lam), (6, k), rng)
+    end = minimize_by_lbfgs(
+        lambda f: product_penalty_objective(X, f, lam), lambda f: product_penalty_gradient(X, f, lam), (6, k), rng
+    )
     K = end.B @ end.B.T
     M = V.T @ K @ V
     assert eq1_by_hand(X, end.A, end.B, lam) == pytest.approx(smallest_value(X, lam, k), rel=1e-8)
@@ -399,7 +405,7 @@ def test_with_a_tie_other_grams_are_reached():
     assert abs(V @ V.T @ K @ V @ V.T - K).max() > 0.3  # not of the form V M Vᵀ
 
 
-# ---- a diagonal D alone
+# --- a diagonal D alone ---
 
 
 def onto(dim, epsilon, k):
@@ -559,7 +565,7 @@ def test_a_general_map_needs_a_half_space(rng):
                     assert cosine_similarity(B @ H)[0].min() <= np.sqrt(2 / 3) + 1e-12
 
 
-# ---- what stays, and the limits of Eq. 5
+# --- what stays, and the limits of Eq. 5 ---
 
 
 @pytest.mark.claim("invariants")
@@ -573,10 +579,16 @@ def test_invariants(make, rng):
         for other in (reparameterize(fit, G), rescale(fit, rng.choice([-1, 1], k) * rng.uniform(0.3, 3, k))):
             scores = X @ fit.A @ fit.B.T
             np.testing.assert_allclose(X @ other.A @ other.B.T, scores, atol=1e-9)
-            np.testing.assert_allclose(normalized((X @ other.A) @ (other.B.T @ other.B) @ (X @ other.A).T),
-                                       normalized(scores @ scores.T), atol=1e-6)
-            np.testing.assert_allclose(normalized(other.B @ ((X @ other.A).T @ (X @ other.A)) @ other.B.T),
-                                       normalized(scores.T @ scores), atol=1e-6)
+            np.testing.assert_allclose(
+                normalized((X @ other.A) @ (other.B.T @ other.B) @ (X @ other.A).T),
+                normalized(scores @ scores.T),
+                atol=1e-6,
+            )
+            np.testing.assert_allclose(
+                normalized(other.B @ ((X @ other.A).T @ (X @ other.A)) @ other.B.T),
+                normalized(scores.T @ scores),
+                atol=1e-6,
+            )
             kernel = other.B @ np.linalg.inv(other.B.T @ other.B) @ other.B.T
             np.testing.assert_allclose(kernel, top.V[:, :k] @ top.V[:, :k].T, atol=1e-8)
             if k == X.shape[1]:
@@ -626,8 +638,9 @@ def test_eq5_between_its_limits(make, rng):
 @pytest.mark.parametrize("make", FULL_RANK)
 def test_eq5_starts_at_the_identity(make, rng):
     X = make(rng)
-    np.testing.assert_allclose(item_item_cosine(solve_product_penalty(whole_spectrum(X), 1e-12)),
-                               np.eye(X.shape[1]), atol=1e-9)
+    np.testing.assert_allclose(
+        item_item_cosine(solve_product_penalty(whole_spectrum(X), 1e-12)), np.eye(X.shape[1]), atol=1e-9
+    )
 
 
 @pytest.mark.claim("eq5-limits")
@@ -646,8 +659,9 @@ def test_eq5_limits_below_full_rank(k, rng):
     V = np.linalg.svd(X)[2][:k].T
     np.testing.assert_allclose(item_item_cosine(solve_product_penalty(top, 1e-12, k)), normalized(V @ V.T), atol=1e-8)
     truncated = X @ V @ V.T
-    np.testing.assert_allclose(item_item_cosine(solve_product_penalty(top, 1e14, k)),
-                               normalized(truncated.T @ truncated), atol=1e-8)
+    np.testing.assert_allclose(
+        item_item_cosine(solve_product_penalty(top, 1e14, k)), normalized(truncated.T @ truncated), atol=1e-8
+    )
 
 
 @pytest.mark.claim("eq5-limits")

@@ -57,8 +57,12 @@ def svd_solution(X, lam, k):
 
 
 def lbfgs(X, lam, k, rng):
-    return minimize_by_lbfgs(lambda f: factor_penalty_objective(X, f, lam),
-                             lambda f: factor_penalty_gradient(X, f, lam), (X.shape[1], k), rng)
+    return minimize_by_lbfgs(
+        lambda f: factor_penalty_objective(X, f, lam),
+        lambda f: factor_penalty_gradient(X, f, lam),
+        (X.shape[1], k),
+        rng,
+    )
 
 
 def alternating_ridge(X, lam, Q, rounds=3_000):
@@ -74,7 +78,7 @@ def aligned(M, N):
     return abs(N @ R - M).max()
 
 
-# ---- the nuclear norm
+# --- the nuclear norm ---
 
 
 SHAPES = [(7, 5, 3, 2), (5, 7, 3, 3), (6, 6, 6, 1), (1, 1, 1, 1), (4, 1, 3, 1), (9, 4, 6, 0)]  # n, p, k, rank
@@ -130,7 +134,7 @@ def test_fewer_columns_than_the_rank_cannot_make_the_product():
         assert np.linalg.norm(P @ Q.T - Z) >= np.linalg.svd(Z)[1][3] * (1 - 1e-12)
 
 
-# ---- von Neumann's inequality, and the theorem on soft-thresholding
+# --- von Neumann's inequality, and the theorem on soft-thresholding ---
 
 
 @pytest.mark.claim("rank-k-factor-penalty")
@@ -215,7 +219,7 @@ def test_other_directions_give_away_their_gain():
     assert penalized(X, svd_solution(X, lam, 2)[0], lam) == pytest.approx(best)
 
 
-# ---- Equation 6
+# --- Equation 6 ---
 
 
 @pytest.mark.claim("eq6")
@@ -281,17 +285,20 @@ def test_a_zero_gradient_is_not_enough():
         assert eq2_by_hand(X, f.A, f.B, lam) == pytest.approx(38 - s[chosen[0]] ** 2)
 
 
-# ---- uniqueness, and exactly when
+# --- uniqueness, and exactly when ---
 
 
 @pytest.mark.claim("uniqueness")
-@pytest.mark.parametrize(("sigma", "k", "lam"), [
-    ([5, 3, 2, 1], 2, 0.7),
-    ([5, 5, 2, 1], 2, 0.7),  # a tie inside
-    ([5, 3, 2, 2], 1, 4.0),
-    ([5, 3, 3, 1], 4, 0.5),  # k = p
-    ([5, 3, 0, 0], 4, 0.5),  # rank-deficient, k above the rank
-])
+@pytest.mark.parametrize(
+    ("sigma", "k", "lam"),
+    [
+        ([5, 3, 2, 1], 2, 0.7),
+        ([5, 5, 2, 1], 2, 0.7),  # a tie inside
+        ([5, 3, 2, 2], 1, 4.0),
+        ([5, 3, 3, 1], 4, 0.5),  # k = p
+        ([5, 3, 0, 0], 4, 0.5),  # rank-deficient, k above the rank
+    ],
+)
 def test_all_minimizers_are_one_orbit(sigma, k, lam):
     rng = np.random.default_rng(7)
     X = planted_svd(sigma, 9, 4, rng)[0]
@@ -316,7 +323,8 @@ def test_the_price_of_a_rescaling():
             d = rng.choice([-1, 1], 8) * 10 ** rng.uniform(-1, 1, 8)
             other = rescale(f, d)
             assert eq2_by_hand(X, other.A, other.B, lam) - least == pytest.approx(
-                lam * np.sum(s * (d - 1 / d) ** 2), rel=1e-8)
+                lam * np.sum(s * (d - 1 / d) ** 2), rel=1e-8
+            )
         signs = rescale(f, rng.choice([-1, 1], 8))
         assert eq2_by_hand(X, signs.A, signs.B, lam) == pytest.approx(least, rel=1e-12)
         np.testing.assert_allclose(item_item_cosine(signs), item_item_cosine(f), atol=1e-12)
@@ -433,7 +441,7 @@ def test_surplus_dimensions_are_empty_for_every_positive_lambda():
     assert eq2_by_hand(X, junk.A, junk.B, 0.5) > eq2_by_hand(X, f.A, f.B, 0.5) + 0.01
 
 
-# ---- all cosines are 1
+# --- all cosines are 1 ---
 
 
 def connected(X):
@@ -480,11 +488,14 @@ def test_an_optimizer_finds_all_ones_and_other_penalties_do_not_have_them():
 
 
 @pytest.mark.claim("unique-all-ones")
-@pytest.mark.parametrize(("X", "lam", "expected"), [
-    ([[1, 1, 0], [1, 1, 0], [0, 0, 1]], 1.5, [[1, 1, 0], [1, 1, 0], [0, 0, 0]]),  # not connected
-    ([[1, 1, 0], [1, 1, 0]], 1.5, [[1, 1, 0], [1, 1, 0], [0, 0, 0]]),  # an empty item
-    ([[1, -1], [1, -1]], 1.5, [[1, -1], [-1, 1]]),  # negative entries
-])
+@pytest.mark.parametrize(
+    ("X", "lam", "expected"),
+    [
+        ([[1, 1, 0], [1, 1, 0], [0, 0, 1]], 1.5, [[1, 1, 0], [1, 1, 0], [0, 0, 0]]),  # not connected
+        ([[1, 1, 0], [1, 1, 0]], 1.5, [[1, 1, 0], [1, 1, 0], [0, 0, 0]]),  # an empty item
+        ([[1, -1], [1, -1]], 1.5, [[1, -1], [-1, 1]]),  # negative entries
+    ],
+)
 def test_the_conditions_are_needed(X, lam, expected):
     f = solve_factor_penalty(spectrum(np.array(X, float)), lam)
     np.testing.assert_allclose(item_item_cosine(f), expected, atol=1e-12)
@@ -495,14 +506,15 @@ def test_two_equal_communities_are_not_even_unique():
     """σ_1 = σ_2: not connected, and for k = 1 the interval is empty and the tie is above λ."""
     pairs = spectrum(np.eye(2))
     assert pairs.sigma[0] == pairs.sigma[1] == 1
-    ends = [solve_factor_penalty(Spectrum(np.array([1.0]), np.array([[np.cos(t)], [np.sin(t)]])), 0.5)
-            for t in (-0.7, 0.7)]
+    ends = [
+        solve_factor_penalty(Spectrum(np.array([1.0]), np.array([[np.cos(t)], [np.sin(t)]])), 0.5) for t in (-0.7, 0.7)
+    ]
     values = [eq2_by_hand(np.eye(2), f.A, f.B, 0.5) for f in ends]
     np.testing.assert_allclose(values, 2 - 0.25)
     assert [round(item_item_cosine(f)[0, 1]) for f in ends] == [-1, 1]
 
 
-# ---- Equation 5 in the scaling of Equation 6
+# --- Equation 5 in the scaling of Equation 6 ---
 
 
 @pytest.mark.claim("inverse-sqrt-scaling")

@@ -48,7 +48,7 @@ def limit(kappa):
     return 2 * (kappa - 1) / (kappa + 1)
 
 
-# ---- the simulation
+# --- the simulation ---
 
 
 def inclusion_probabilities(w, k):
@@ -113,7 +113,7 @@ def test_laws_of_activity_and_preferences(n_clusters):
     assert scipy.stats.chisquare(observed, expected).pvalue > 1e-4
 
 
-# ---- the two cuts
+# --- the two cuts ---
 
 
 @pytest.mark.claim("fig1-lambda-cut")
@@ -147,7 +147,7 @@ def test_six_singular_values_exceed_100_at_full_size():
     assert np.sum(spectrum(X, 50).sigma > 100) == 6
 
 
-# ---- three scalings of one solution
+# --- three scalings of one solution ---
 
 
 @pytest.mark.claim("fig1-rescalings")
@@ -189,8 +189,11 @@ def test_no_rescaling_moves_a_cosine_beyond_its_limit(k):
         before, after = (np.clip(cosine_by_loops(p, p)[0, 1], -1, 1) for p in (pair, pair * D))
         kappa = D.max() / D.min()
         assert abs(after - before) <= limit(kappa) + 1e-12
-        half_angles = [np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))
-                       for p in (pair, pair * D) for u, v in [p / np.linalg.norm(p, axis=1, keepdims=True)]]
+        half_angles = [
+            np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))
+            for p in (pair, pair * D)
+            for u, v in [p / np.linalg.norm(p, axis=1, keepdims=True)]
+        ]
         assert 1 / kappa - 1e-9 <= np.tan(half_angles[1]) / np.tan(half_angles[0]) <= kappa + 1e-9
     t = kappa**-0.5
     pair, D = np.zeros((2, k)), np.ones(k)
@@ -199,7 +202,7 @@ def test_no_rescaling_moves_a_cosine_beyond_its_limit(k):
     np.testing.assert_allclose(change, limit(kappa), rtol=1e-12)
 
 
-# ---- the unique solution
+# --- the unique solution ---
 
 
 @pytest.mark.claim("fig1-unique")
@@ -211,9 +214,12 @@ def test_l_bfgs_ends_at_the_same_cosines_from_every_start():
     closed = solve_factor_penalty(spectrum(X, k), lam)
     value = eq2_by_hand(X, closed.A, closed.B, lam)
     for seed in range(3):
-        found = minimize_by_lbfgs(lambda f: factor_penalty_objective(X, f, lam),
-                                  lambda f: factor_penalty_gradient(X, f, lam),
-                                  closed.B.shape, np.random.default_rng(seed))
+        found = minimize_by_lbfgs(
+            lambda f: factor_penalty_objective(X, f, lam),
+            lambda f: factor_penalty_gradient(X, f, lam),
+            closed.B.shape,
+            np.random.default_rng(seed),
+        )
         np.testing.assert_allclose(eq2_by_hand(X, found.A, found.B, lam), value, rtol=1e-9)
         np.testing.assert_allclose(cosine_similarity(found.B), item_item_cosine(closed), atol=1e-4)
     R = random_orthogonal(k, np.random.default_rng(9))
@@ -248,7 +254,7 @@ def test_with_one_direction_left_all_cosines_are_one():
     np.testing.assert_array_equal(item_item_cosine(solve_factor_penalty(s, s.sigma[0])), 0)
 
 
-# ---- other readings
+# --- other readings ---
 
 OTHER_READINGS = [
     {"cluster_probabilities": [0.6, 0.3, 0.1]},

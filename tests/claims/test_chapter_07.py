@@ -48,7 +48,7 @@ def unit_rows(rng, m, k):
     return E / np.linalg.norm(E, axis=1, keepdims=True)
 
 
-# ---- back to the original space
+# --- back to the original space ---
 
 
 @pytest.mark.claim("remedy-original-space")
@@ -62,8 +62,9 @@ def test_cosines_of_the_scores_are_the_same_for_every_minimizer(seed):
         moved = reparameterize(factors, G)
         np.testing.assert_allclose(score_column_cosine(X, moved), cosine_by_loops(scores.T, scores.T), atol=1e-7)
         np.testing.assert_allclose(score_row_cosine(X, moved), cosine_by_loops(scores, scores), atol=1e-7)
-    found = minimize_by_lbfgs(lambda f: product_penalty_objective(X, f, lam),
-                              lambda f: product_penalty_gradient(X, f, lam), (8, k), rng)
+    found = minimize_by_lbfgs(
+        lambda f: product_penalty_objective(X, f, lam), lambda f: product_penalty_gradient(X, f, lam), (8, k), rng
+    )
     np.testing.assert_allclose(score_column_cosine(X, found), cosine_by_loops(scores.T, scores.T), atol=1e-4)
     assert abs(item_item_cosine(found) - item_item_cosine(factors)).max() > 1e-2
 
@@ -76,7 +77,7 @@ def test_cosines_of_the_scores_are_not_unique_at_a_tie():
     assert abs(score_column_cosine(X, one) - score_column_cosine(X, other)).max() == 1
 
 
-# ---- normalizing after and during
+# --- normalizing after and during ---
 
 
 @pytest.mark.claim("normalize-after")
@@ -104,8 +105,9 @@ def test_scores_that_are_cosines_determine_the_cosines(seed, by):
 
         def lengths(z):
             G, ratio = z[:-1].reshape(k, k), z[-1]
-            return np.concatenate([np.sum((users @ G) ** 2, axis=1) - 1,
-                                   np.sum((ratio * np.linalg.solve(G, items.T)) ** 2, axis=0) - 1])
+            return np.concatenate(
+                [np.sum((users @ G) ** 2, axis=1) - 1, np.sum((ratio * np.linalg.solve(G, items.T)) ** 2, axis=0) - 1]
+            )
 
         z = np.append(np.eye(k).ravel() + 0.3 * start_rng.standard_normal(k * k), start_rng.uniform(0.5, 2))
         found = scipy.optimize.least_squares(lengths, z, xtol=1e-15, ftol=1e-15, gtol=1e-15)
@@ -128,8 +130,9 @@ def test_with_too_few_users_and_items_cosines_stay_free(seed):
         G = z.reshape(k, k)
         return np.concatenate([np.sum((users @ G) ** 2, axis=1), np.sum(np.linalg.solve(G, items.T) ** 2, axis=0)]) - 1
 
-    found = scipy.optimize.least_squares(lengths, (np.eye(k) + 0.1 * rng.standard_normal((k, k))).ravel(),
-                                         xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    found = scipy.optimize.least_squares(
+        lengths, (np.eye(k) + 0.1 * rng.standard_normal((k, k))).ravel(), xtol=1e-15, ftol=1e-15, gtol=1e-15
+    )
     G = found.x.reshape(k, k)
     other_users, other_items = users @ G, np.linalg.solve(G, items.T).T
     np.testing.assert_allclose(np.linalg.norm(np.vstack([other_users, other_items]), axis=1), 1, atol=1e-8)
@@ -151,7 +154,7 @@ def test_the_loss_of_training_for_the_cosine_sees_d_and_no_lengths(loss):
     assert first_loss(rescale(start, [0.2, 1, 5])) != pytest.approx(first_loss(start), rel=1e-3)
 
 
-# ---- layer normalization
+# --- layer normalization ---
 
 
 @pytest.mark.claim("layer-norm-unit")
@@ -187,7 +190,7 @@ def test_a_common_shift_survives_without_a_gain(seed):
     assert distance[0] < 0.1 and distance[1] < distance[0] / 1e3 and distance[2] < 1e-9
 
 
-# ---- before the fit
+# --- before the fit ---
 
 
 @pytest.mark.claim("remedy-standardize")
@@ -203,9 +206,12 @@ def test_standardizing_gives_equal_lengths_and_leaves_d_free(seed):
     other = rescale(factors, [0.1, 1.0, 10.0])
     assert eq1_by_hand(Z, other.A, other.B, 20.0) == pytest.approx(eq1_by_hand(Z, factors.A, factors.B, 20.0))
     assert abs(item_item_cosine(other) - item_item_cosine(factors)).max() > 0.1
-    found = minimize_by_lbfgs(lambda f: factor_penalty_objective(Z, f, 5.0),
-                              lambda f: factor_penalty_gradient(Z, f, 5.0), (X.shape[1], 2),
-                              np.random.default_rng(seed))
+    found = minimize_by_lbfgs(
+        lambda f: factor_penalty_objective(Z, f, 5.0),
+        lambda f: factor_penalty_gradient(Z, f, 5.0),
+        (X.shape[1], 2),
+        np.random.default_rng(seed),
+    )
     unique = solve_factor_penalty(spectrum_from_gram(gram, 2), 5.0)
     np.testing.assert_allclose(item_item_cosine(found), item_item_cosine(unique), atol=1e-4)
 
@@ -242,11 +248,12 @@ def test_propensities_and_pmi_move_the_product_and_not_its_symmetry(seed):
         factors = solve_product_penalty(spectrum(changed, 3), 2.0)
         other = rescale(factors, [0.1, 1.0, 10.0])
         assert eq1_by_hand(changed, other.A, other.B, 2.0) == pytest.approx(
-            eq1_by_hand(changed, factors.A, factors.B, 2.0))
+            eq1_by_hand(changed, factors.A, factors.B, 2.0)
+        )
         assert abs(item_item_cosine(other) - item_item_cosine(factors)).max() > 0.1
 
 
-# ---- skip-gram with negative sampling
+# --- skip-gram with negative sampling ---
 
 
 def sgns_slope(Y, counts, a, m):
@@ -271,6 +278,7 @@ def test_sgns_is_maximal_at_the_shifted_pmi(a, m):
     np.testing.assert_allclose(M, claimed, atol=1e-12)
     np.testing.assert_allclose(sgns_slope(M, counts, a, m)[0], 0, atol=1e-10)
     for entry in np.ndindex(5, 7):  # and one entry at a time, by an optimizer that knows no formula
+
         def loss(y, entry=entry):
             Y = M.copy()
             Y[entry] = y
@@ -313,7 +321,7 @@ def test_the_exponent_of_the_singular_values_is_d(seed):
     assert abs(cosine_similarity(words[0]) - cosine_similarity(words[2])).max() > 0.05
 
 
-# ---- whitening
+# --- whitening ---
 
 
 @pytest.mark.claim("whitening-invariant")
@@ -347,8 +355,9 @@ def test_fractional_whitening_and_the_spectral_variant(alpha):
     factors, d = solve_product_penalty(pairs, 30.0), shrinkage(pairs.sigma, 30.0)
     turned = reparameterize(factors, random_orthogonal(4, rng))
     moved = reparameterize(factors, np.diag([0.05, 1, 5, 40]) @ random_orthogonal(4, rng))
-    np.testing.assert_allclose(fractionally_whitened_cosine(turned, alpha),
-                               fractionally_whitened_cosine(factors, alpha), atol=1e-9)
+    np.testing.assert_allclose(
+        fractionally_whitened_cosine(turned, alpha), fractionally_whitened_cosine(factors, alpha), atol=1e-9
+    )
     changed = fractionally_whitened_cosine(moved, alpha) - fractionally_whitened_cosine(factors, alpha)
     assert abs(changed).max() > 0.01
     kernel = pairs.V @ np.diag(d ** (2 * (1 - alpha))) @ pairs.V.T

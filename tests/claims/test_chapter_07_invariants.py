@@ -20,7 +20,7 @@ def projector(B):
     return left @ left.T
 
 
-# ---- items alone
+# --- items alone ---
 
 
 @pytest.mark.claim("whitening-invariant")
@@ -59,7 +59,7 @@ def test_centered_whitening_is_another_invariant(seed):
     assert abs(about_the_mean(B) - whitened_cosine(Factors(B, B))).max() > 0.1
 
 
-# ---- a softmax
+# --- a softmax ---
 
 
 def search(users, items, scale, start):
@@ -118,7 +118,7 @@ def test_on_a_cone_a_softmax_leaves_the_cosines_free(k):
     assert abs(softmax(7 * users @ tilted.T, axis=1) - softmax(7 * ratio * users @ lower.T, axis=1)).max() > 1e-4
 
 
-# ---- weight decay
+# --- weight decay ---
 
 
 @pytest.mark.claim("remedy-train-cosine")

@@ -138,8 +138,12 @@ def test_gram_of_eq2_is_the_nearest_to_the_thresholded_root(name, lam):
 @pytest.mark.claim("eq2-soft-threshold-root")
 def test_lbfgs_on_eq2_ends_at_the_root():
     X, lam, k = INSTANCES["signed"], 0.8, 3
-    end = minimize_by_lbfgs(lambda f: factor_penalty_objective(X, f, lam), lambda f: factor_penalty_gradient(X, f, lam),
-                            (6, k), np.random.default_rng(8))
+    end = minimize_by_lbfgs(
+        lambda f: factor_penalty_objective(X, f, lam),
+        lambda f: factor_penalty_gradient(X, f, lam),
+        (6, k),
+        np.random.default_rng(8),
+    )
     mu, Q = np.linalg.eigh(scipy.linalg.sqrtm(X.T @ X).real - lam * np.eye(6))
     expected = (Q[:, -k:] * np.maximum(mu[-k:], 0)) @ Q[:, -k:].T
     np.testing.assert_allclose(end.B @ end.B.T, expected, atol=1e-4)
@@ -162,11 +166,19 @@ def test_a_tie_above_the_threshold_leaves_a_choice_and_one_below_does_not():
 
 def distance_to_the_family(Q, V, rng, starts=12):
     """Smallest max-error of normalize(V dMat(f) Vᵀ) to Q that a general optimizer finds over f > 0."""
+
     def loss(theta):
         return np.sum((normalized((V * np.exp(theta)) @ V.T) - Q) ** 2)
 
-    runs = [scipy.optimize.minimize(loss, rng.uniform(-3, 3, V.shape[1]), method="Nelder-Mead",
-                                    options={"maxiter": 4_000, "fatol": 1e-16, "xatol": 1e-9}) for _ in range(starts)]
+    runs = [
+        scipy.optimize.minimize(
+            loss,
+            rng.uniform(-3, 3, V.shape[1]),
+            method="Nelder-Mead",
+            options={"maxiter": 4_000, "fatol": 1e-16, "xatol": 1e-9},
+        )
+        for _ in range(starts)
+    ]
     return np.sqrt(min(run.fun for run in runs))
 
 
@@ -261,8 +273,9 @@ def dirichlet_moments(alpha, masses, rng, n=600_000):
 
 
 @pytest.mark.claim("population-cosine")
-@pytest.mark.parametrize(("alpha", "masses"), [
-    (1.0, [1, 1]), (1.0, [2, 2, 9, 0.1]), (0.3, [1, 1, 1]), (6.0, [1, 1, 30])])
+@pytest.mark.parametrize(
+    ("alpha", "masses"), [(1.0, [1, 1]), (1.0, [2, 2, 9, 0.1]), (0.3, [1, 1, 1]), (6.0, [1, 1, 30])]
+)
 def test_equal_masses_have_alpha_over_alpha_plus_one(alpha, masses):
     moment = dirichlet_moments(alpha, np.array(masses, float), np.random.default_rng(16))
     assert normalized(moment)[0, 1] == pytest.approx(alpha / (alpha + 1), abs=0.02)
@@ -320,8 +333,10 @@ def test_filters_of_the_symmetric_population(C, rho):
     for f in (lambda s: s**0, lambda s: s, lambda s: s**2, lambda s: np.log1p(s), lambda s: 1 / s):
         a, b = f(sigma[0]), f(sigma[-1])
         cosine = normalized((V * np.r_[a, np.full(C - 1, b)]) @ V.T)
-        expected = np.kron(np.full((C, C), (a - b) / (a + (C - 1) * b)) + np.eye(C) * (1 - (a - b) / (a + (C - 1) * b)),
-                           np.ones((3, 3)))
+        expected = np.kron(
+            np.full((C, C), (a - b) / (a + (C - 1) * b)) + np.eye(C) * (1 - (a - b) / (a + (C - 1) * b)),
+            np.ones((3, 3)),
+        )
         np.testing.assert_allclose(cosine, expected, atol=1e-8)
     lam = 0.7 * sigma[-1]
     unique = item_item_cosine(solve_factor_penalty(spectrum_from_gram(gram, C), lam))[0, -1]
@@ -490,8 +505,16 @@ def test_oracle_beats_every_named_filter_on_other_data():
         return np.mean((normalized((top.V * np.exp(log_f)) @ top.V.T) - truth)[pairs] ** 2)
 
     rng = np.random.default_rng(35)
-    runs = [scipy.optimize.minimize(loss, rng.normal(0, 1, k), method="L-BFGS-B", bounds=[(-25, 5)] * k,
-                                    options={"maxiter": 300, "maxfun": 10_000}) for _ in range(2)]
+    runs = [
+        scipy.optimize.minimize(
+            loss,
+            rng.normal(0, 1, k),
+            method="L-BFGS-B",
+            bounds=[(-25, 5)] * k,
+            options={"maxiter": 300, "maxfun": 10_000},
+        )
+        for _ in range(2)
+    ]
     assert runs[0].fun == pytest.approx(runs[1].fun, abs=1e-3)
     best = min(run.fun for run in runs)
     lam = top.sigma[3]

@@ -64,7 +64,7 @@ def filter_of_square(square, c):
 SMALL = [(9, 5, 2), (9, 5, 1), (9, 5, 5), (3, 5, 4)]  # n, p, k: low rank, k = 1, k = p, k > rank X
 
 
-# ---- the flow and what it keeps
+# --- the flow and what it keeps ---
 
 
 @pytest.mark.claim("flow-conserves-imbalance")
@@ -84,8 +84,14 @@ def test_the_flow_of_another_loss_of_the_product_keeps_it_and_one_of_the_factors
     target = rng.standard_normal((5, 5))
 
     def end_of(gradients):
-        end = scipy.integrate.solve_ivp(lambda _, z: -np.ravel(gradients(*z.reshape(2, 5, 3))), (0, 1),
-                                        np.ravel([A, B]), method="DOP853", rtol=1e-11, atol=1e-12)
+        end = scipy.integrate.solve_ivp(
+            lambda _, z: -np.ravel(gradients(*z.reshape(2, 5, 3))),
+            (0, 1),
+            np.ravel([A, B]),
+            method="DOP853",
+            rtol=1e-11,
+            atol=1e-12,
+        )
         return end.y[:, -1].reshape(2, 5, 3)
 
     def quartic(A, B):  # L = Σ (W − T)⁴
@@ -100,7 +106,7 @@ def test_the_flow_of_another_loss_of_the_product_keeps_it_and_one_of_the_factors
     assert np.linalg.norm(imbalance(*end_of(with_a_term_of_its_own)) - imbalance(A, B)) > 0.1
 
 
-# ---- the filter
+# --- the filter ---
 
 
 @pytest.mark.claim("imbalance-filter")
@@ -118,15 +124,16 @@ def test_the_bound_on_random_pairs(p, k, c):
 
 
 @pytest.mark.claim("imbalance-filter")
-@pytest.mark.parametrize("sigma", [[3.0, 2.0, 1.0, 0.5], [2.0, 2.0, 2.0, 1.0], [2.0, 1.0, 1.0, 1.0],
-                                   [5.0, 0.1, 0.05, 0.01]])
+@pytest.mark.parametrize(
+    "sigma", [[3.0, 2.0, 1.0, 0.5], [2.0, 2.0, 2.0, 1.0], [2.0, 1.0, 1.0, 1.0], [5.0, 0.1, 0.05, 0.01]]
+)
 @pytest.mark.parametrize("c", [-7.0, -1e-3, 0.0, 1e-3, 7.0])
 def test_the_exact_filter_with_ties_and_tiny_values(sigma, c):
     """Solve a² − b² = c, ab = d by hand for each column, rotate, and compare with the filter."""
     rng = np.random.default_rng(7)
     d = shrinkage(np.array(sigma), 1.0)
     V, R = orthonormal_columns(6, 4, rng), random_orthogonal(4, rng)
-    b2 = np.array([max(np.roots([1.0, c, -one**2]).real) for one in d])  # q² + cq − d² = 0
+    b2 = np.array([max(np.roots([1.0, c, -(one**2)]).real) for one in d])  # q² + cq − d² = 0
     A, B = V * (d / np.sqrt(b2)) @ R, V * np.sqrt(b2) @ R
     np.testing.assert_allclose(imbalance(A, B), c * np.eye(4), atol=1e-8)
     np.testing.assert_allclose(A @ B.T, (V * d) @ V.T, atol=1e-10)
@@ -175,8 +182,9 @@ def test_negative_c_needs_rank_k_and_c_0_does_not():
 
 
 @pytest.mark.claim("balanced-start-eq5")
-@pytest.mark.parametrize(("sigma", "k"), [([2.0, 1.7, 1.0, 0.5], 2), ([2.0, 1.5, 0.6, 0.5], 1),
-                                          ([2.0, 2.0, 1.0, 0.5], 2)])
+@pytest.mark.parametrize(
+    ("sigma", "k"), [([2.0, 1.7, 1.0, 0.5], 2), ([2.0, 1.5, 0.6, 0.5], 1), ([2.0, 2.0, 1.0, 0.5], 2)]
+)
 def test_small_starts_are_off_by_the_square_of_their_scale(sigma, k):
     """Also with k = 1 and with a repeated σ."""
     rng = np.random.default_rng(10 + k)
@@ -216,7 +224,7 @@ def test_one_imbalance_and_one_product_with_two_cosines():
     assert abs(cosine_similarity(ends[0][1]) - cosine_similarity(ends[1][1])).max() > 0.05
 
 
-# ---- the saddle
+# --- the saddle ---
 
 
 @pytest.mark.claim("saddle-stall")
@@ -281,7 +289,7 @@ def test_without_balance_a_negative_determinant_is_no_obstacle():
     assert (A**2 - B**2).item() == pytest.approx(-3.0, abs=1e-8)
 
 
-# ---- steps
+# --- steps ---
 
 
 @pytest.mark.claim("discrete-drift")
@@ -332,7 +340,7 @@ def test_same_minimum_other_cosines_on_other_data(seed):
     assert all(abs(one - other).max() > 0.1 for one, other in itertools.combinations(ends, 2))
 
 
-# ---- optimizers
+# --- optimizers ---
 
 
 def optax_end(X, lam, start, optimizer, steps):
@@ -422,15 +430,20 @@ def test_in_one_dimension_the_sign_flow_keeps_the_difference():
 def test_lbfgs_from_a_small_start_is_not_at_equation_5(seed):
     rng = np.random.default_rng(seed)
     X = simulate_interactions(1_000, 30, 3, rng=seed).X.toarray() / np.sqrt(1_000)
-    end = minimize_by_lbfgs(lambda f: product_penalty_objective(X, f, 1.0),
-                            lambda f: product_penalty_gradient(X, f, 1.0), (30, 3), rng, scale=0.01)
+    end = minimize_by_lbfgs(
+        lambda f: product_penalty_objective(X, f, 1.0),
+        lambda f: product_penalty_gradient(X, f, 1.0),
+        (30, 3),
+        rng,
+        scale=0.01,
+    )
     five = solve_product_penalty(spectrum(X), 1.0, 3)
     assert product_penalty_objective(X, end, 1.0) == pytest.approx(product_penalty_objective(X, five, 1.0), rel=1e-9)
     assert np.linalg.norm(imbalance(end.A, end.B), 2) > 0.02  # that of the start is about 0.002
     assert abs(item_item_cosine(end) - item_item_cosine(five)).max() > 0.01
 
 
-# ---- alternating least squares
+# --- alternating least squares ---
 
 
 def als_by_lstsq(X, lam, B, rounds):
@@ -445,8 +458,10 @@ def als_by_lstsq(X, lam, B, rounds):
 
 
 @pytest.mark.claim("als-keeps-gauge")
-@pytest.mark.parametrize(("sigma", "k"), [([3.0, 2.0, 1.0, 0.5], 2), ([3.0, 2.0, 1.0, 0.5], 1),
-                                          ([2.0, 2.0, 1.0, 0.0], 2), ([3.0, 2.0, 1.0, 0.0], 3)])
+@pytest.mark.parametrize(
+    ("sigma", "k"),
+    [([3.0, 2.0, 1.0, 0.5], 2), ([3.0, 2.0, 1.0, 0.5], 1), ([2.0, 2.0, 1.0, 0.0], 2), ([3.0, 2.0, 1.0, 0.0], 3)],
+)
 def test_als_carries_a_general_map_along(sigma, k):
     rng = np.random.default_rng(70 + k)
     X = with_singular_values(sigma, 8, rng)
@@ -486,7 +501,7 @@ def test_als_above_the_rank_is_singular():
     assert np.linalg.matrix_rank(A.T @ (S + 0.7 * np.eye(6)) @ A, tol=1e-10) == 2
 
 
-# ---- weight decay
+# --- weight decay ---
 
 
 def pinch(sigma, V, lam, eps, on_embeddings):
@@ -506,8 +521,14 @@ def pinched(X, A, B, lam, eps, on_embeddings):
     return eq1_by_hand(X, A, B, lam) + eps * (np.sum(users**2) + np.sum(B**2))
 
 
-PINCHES = [([3.0, 2.0, 1.0, 0.5], 2, 0.7), ([3.0, 2.0, 1.0, 0.5], 4, 0.7), ([2.0, 2.0, 1.0, 0.5], 2, 0.7),
-           ([3.0, 2.0, 1.0, 0.0], 4, 0.7), ([3.0, 2.0, 1.0, 0.5], 1, 0.7), ([3.0, 2.0, 1.0, 0.5], 3, 0.0)]
+PINCHES = [
+    ([3.0, 2.0, 1.0, 0.5], 2, 0.7),
+    ([3.0, 2.0, 1.0, 0.5], 4, 0.7),
+    ([2.0, 2.0, 1.0, 0.5], 2, 0.7),
+    ([3.0, 2.0, 1.0, 0.0], 4, 0.7),
+    ([3.0, 2.0, 1.0, 0.5], 1, 0.7),
+    ([3.0, 2.0, 1.0, 0.5], 3, 0.0),
+]
 
 
 @pytest.mark.claim("pinch-of-decay")
@@ -528,8 +549,11 @@ def test_the_minimizer_with_a_pinch_of_decay(sigma, k, lam, eps, on_embeddings):
         return dA + 2 * eps * P @ f.A, dB + 2 * eps * f.B
 
     assert np.abs(gradient(Factors(A, B))).max() < 1e-6
-    gain = [(s**2 - eps * (s if on_embeddings else 1.0)) ** 2 / (s**2 + lam) for s in top.sigma[:k]
-            if s > (eps if on_embeddings else np.sqrt(eps))]
+    gain = [
+        (s**2 - eps * (s if on_embeddings else 1.0)) ** 2 / (s**2 + lam)
+        for s in top.sigma[:k]
+        if s > (eps if on_embeddings else np.sqrt(eps))
+    ]
     smallest = np.sum(X**2) - np.sum(gain)
     assert value == pytest.approx(smallest, rel=1e-10)
     for _ in range(3):
@@ -569,8 +593,11 @@ def test_which_d_a_pinch_picks():
         np.testing.assert_allclose(A @ A.T, other.A @ other.A.T, atol=1e-8)
         for eps in (0.3, 1e-4):  # at every ε the split of the product A Bᵀ is by the same D
             A, B = pinch(top.sigma, top.V, 0.7, eps, on_embeddings)
-            np.testing.assert_allclose(np.linalg.norm(A, axis=0) / np.linalg.norm(B, axis=0),
-                                       1 / top.sigma if on_embeddings else np.ones(3), rtol=1e-10)
+            np.testing.assert_allclose(
+                np.linalg.norm(A, axis=0) / np.linalg.norm(B, axis=0),
+                1 / top.sigma if on_embeddings else np.ones(3),
+                rtol=1e-10,
+            )
     # λ = 0 gives the paper's second objective
     A, B = pinch(top.sigma, top.V, 0.0, 0.8, True)
     six = solve_factor_penalty(top, 0.8)
@@ -617,7 +644,7 @@ def test_decay_on_the_embeddings_obeys_another_law():
         assert np.linalg.norm(slope + 4 * eps * imbalance(A, B_0)) > 1.0
 
 
-# ---- every night anew
+# --- every night anew ---
 
 
 @pytest.mark.claim("retraining-overlap")
@@ -630,10 +657,12 @@ def test_neighbors_between_retrainings_on_other_data(data_seed):
     starts = [np.random.default_rng(seed).standard_normal((2, 60, k)) for seed in (11, 12)]
     plain = optax.sgd(0.02)
     decayed = optax.chain(optax.add_decayed_weights(2 * eps), plain)  # it adds 2ε θ to the gradient
-    ends = {"small": [optax_end(X, lam, 0.01 * one, plain, 20_000) for one in starts],
-            "wide": [optax_end(X, lam, 0.2 * one, plain, 20_000) for one in starts],
-            "decay": [optax_end(X, lam, 0.2 * one, decayed, 20_000) for one in starts],
-            "als": [als_by_lstsq(X, lam, one[1], 100) for one in starts]}
+    ends = {
+        "small": [optax_end(X, lam, 0.01 * one, plain, 20_000) for one in starts],
+        "wide": [optax_end(X, lam, 0.2 * one, plain, 20_000) for one in starts],
+        "decay": [optax_end(X, lam, 0.2 * one, decayed, 20_000) for one in starts],
+        "als": [als_by_lstsq(X, lam, one[1], 100) for one in starts],
+    }
     best = product_penalty_objective(X, solve_product_penalty(spectrum(X), lam, k), lam)
     for name, pairs in ends.items():
         for A, B in pairs:

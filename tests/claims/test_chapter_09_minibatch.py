@@ -68,7 +68,7 @@ def random_users(n, p, rng):
 CASES = [(9, 4, 2, 0.4), (9, 4, 1, 0.4), (9, 4, 4, 0.4), (9, 4, 2, 0.0), (7, 5, 3, 2.0)]  # n, p, k, λ
 
 
-# ---- the drift
+# --- the drift ---
 
 
 @pytest.mark.claim("noise-drift")
@@ -126,7 +126,7 @@ def test_without_a_penalty_no_gauge_is_balanced():
     assert np.linalg.eigvalsh(Q).min() > 0.01
 
 
-# ---- the gauge
+# --- the gauge ---
 
 
 @pytest.mark.claim("noise-gauge")
@@ -182,7 +182,7 @@ def test_the_gauge_does_not_depend_on_the_representative_or_the_batch():
         np.testing.assert_allclose(again.B @ again.B.T, best.B @ best.B.T, atol=1e-8)
 
 
-# ---- what the balance leaves out: noise that circulates turns the embedding space
+# --- what the balance leaves out: noise that circulates turns the embedding space ---
 
 
 def slow_motion(users, A, B, lam):
@@ -238,7 +238,7 @@ def test_circulating_noise_moves_the_gauge_by_little():
     assert np.sqrt(np.mean(away**2)) > 0.3
 
 
-# ---- training
+# --- training ---
 
 
 @pytest.mark.claim("minibatch-forgets")
@@ -275,7 +275,7 @@ def test_two_opposite_starts_end_at_the_balanced_cosines(seed):
     assert min(rms(end, item_item_cosine(five)) for end in ends) > 0.2
 
 
-# ---- the study
+# --- the study ---
 
 
 def test_the_study_balances_the_noise():

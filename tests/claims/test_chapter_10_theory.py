@@ -49,7 +49,7 @@ def in_and_out(net, biases=True):
     return np.sqrt((A**2).sum(axis=0) + biases * beta**2), np.sqrt((B**2).sum(axis=0))
 
 
-# ---- rescaling, its converse, and what has it not
+# --- rescaling, its converse, and what has it not ---
 
 
 @pytest.mark.claim("relu-rescaling")
@@ -70,8 +70,10 @@ def test_rescaling_units_keeps_the_function(p, k, slopes):
         assert abs(cosine_by_loops(B / c, B / c) - cosine_by_loops(B, B)).max() > 0.05
     negative = np.where(np.arange(k) == 0, -1.0, 1.0)  # a negative factor is not allowed, but for |t|
     x = rng.standard_normal(p)
-    change = abs(forward([net[0] * negative, net[1] * negative, net[2], net[3]], x, lambda t: bent(t, slopes))
-                 - forward(net, x, lambda t: bent(t, slopes))).max()
+    change = abs(
+        forward([net[0] * negative, net[1] * negative, net[2], net[3]], x, lambda t: bent(t, slopes))
+        - forward(net, x, lambda t: bent(t, slopes))
+    ).max()
     assert (change < 1e-9) == (slopes == (1.0, -1.0))
 
 
@@ -94,8 +96,9 @@ def test_in_deep_networks_only_the_last_hidden_layer_reaches_the_items(depth):
         scaled_weights[layer] *= c[:, None]
         scaled_biases[layer] *= c
         scaled_weights[layer + 1] /= c
-        moved = abs(cosine_by_loops(scaled_weights[-1], scaled_weights[-1])
-                    - cosine_by_loops(weights[-1], weights[-1])).max()
+        moved = abs(
+            cosine_by_loops(scaled_weights[-1], scaled_weights[-1]) - cosine_by_loops(weights[-1], weights[-1])
+        ).max()
         assert moved > 0.1 if layer == depth - 1 else moved < 1e-12
     for x in rng.standard_normal((10, 6)):
         expected = deep(weights, biases, x)
@@ -117,8 +120,10 @@ def test_the_bends_of_the_function_give_the_items_up_to_a_positive_diagonal(p, k
     half_difference = (slopes[0] - slopes[1]) / 2
     for unit in range(k):
         for candidate in (net, other):
-            left, middle, right = (forward(candidate, x + s * v, lambda t: bent(t, slopes))
-                                   for s in where[unit] + step * np.array([-1, 0, 1]))
+            left, middle, right = (
+                forward(candidate, x + s * v, lambda t: bent(t, slopes))
+                for s in where[unit] + step * np.array([-1, 0, 1])
+            )
             expected = 2 * half_difference * step * abs(v @ A[:, unit]) * B[:, unit]
             np.testing.assert_allclose(left + right - 2 * middle, expected, atol=1e-8 * (1 + abs(where).max() ** 2))
 
@@ -146,8 +151,12 @@ def test_where_a_condition_fails_there_is_more():
     rng = np.random.default_rng(4)
     A, beta, B, o = net = network(5, 3, rng)
     w = 1e3 * np.ones(5)
-    twins = [np.column_stack([A, A[:, :1], 2 * A[:, :1]]), np.append(beta, [beta[0], 2 * beta[0]]),
-             np.column_stack([B, w, -w / 2]), o]
+    twins = [
+        np.column_stack([A, A[:, :1], 2 * A[:, :1]]),
+        np.append(beta, [beta[0], 2 * beta[0]]),
+        np.column_stack([B, w, -w / 2]),
+        o,
+    ]
     idle = [np.column_stack([A, np.zeros(5)]), np.append(beta, 0.0), np.column_stack([B, w]), o]
     for x in rng.standard_normal((10, 5)):
         for more in (twins, idle):
@@ -177,16 +186,26 @@ def test_a_linear_layer_before_the_items_frees_every_g():
         if k > 1:
             assert abs(cosine_by_loops(B_new, B_new) - cosine_by_loops(B, B)).max() > 0.1
     # a ReLU in between leaves the positive diagonals
-    bent_between = [max(abs(B @ np.linalg.inv(G).T @ np.maximum(G.T @ E @ z, 0) - B @ np.maximum(E @ z, 0)))
-                    for G in (np.diag(rng.uniform(0.1, 9, 6)), rng.standard_normal((6, 6)))]
+    bent_between = [
+        max(abs(B @ np.linalg.inv(G).T @ np.maximum(G.T @ E @ z, 0) - B @ np.maximum(E @ z, 0)))
+        for G in (np.diag(rng.uniform(0.1, 9, 6)), rng.standard_normal((6, 6)))
+    ]
     assert bent_between[0] < 1e-9 and bent_between[1] > 0.1
 
 
 @pytest.mark.claim("smooth-units")
-@pytest.mark.parametrize(("phi", "odd"), [
-    (np.tanh, True), (np.arctan, True), (np.arcsinh, True), (scipy.special.expit, False),
-    (lambda t: t * scipy.stats.norm.cdf(t), False), (lambda t: t * scipy.special.expit(t), False),
-    (lambda t: np.logaddexp(0, t), False)])
+@pytest.mark.parametrize(
+    ("phi", "odd"),
+    [
+        (np.tanh, True),
+        (np.arctan, True),
+        (np.arcsinh, True),
+        (scipy.special.expit, False),
+        (lambda t: t * scipy.stats.norm.cdf(t), False),
+        (lambda t: t * scipy.special.expit(t), False),
+        (lambda t: np.logaddexp(0, t), False),
+    ],
+)
 def test_smooth_units_have_no_rescaling(phi, odd):
     t = np.linspace(-6, 6, 241)
     for c in (-2.0, -1.0, -0.5, 0.5, 0.9, 1.0, 1.1, 3.0):
@@ -215,7 +234,7 @@ def test_tanh_is_nearly_linear_for_small_inputs():
     assert abs(cosine_by_loops(B / c, B / c) - cosine_by_loops(B, B)).max() > 0.2
 
 
-# ---- regularizers
+# --- regularizers ---
 
 
 @pytest.mark.claim("decay-balances")
@@ -277,8 +296,9 @@ def test_trained_networks_end_balanced(lam_A, lam_B):
 
     for _ in range(3):
         start = rng.standard_normal(38)
-        end = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B",
-                                      options={"maxiter": 5_000, "ftol": 0, "gtol": 1e-9}).x
+        end = scipy.optimize.minimize(
+            objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 5_000, "ftol": 0, "gtol": 1e-9}
+        ).x
         alpha, gamma = in_and_out(split(end))
         before = in_and_out(split(start))
         assert abs(math.sqrt(lam_A) * before[0] - math.sqrt(lam_B) * before[1]).max() > 0.1
@@ -293,7 +313,8 @@ def test_the_gradient_obeys_the_identity_and_the_flow_keeps_the_imbalance():
     v = rng.standard_normal(38)
     gradient = loss(v)[1]
     np.testing.assert_allclose(  # the gradient by hand is right
-        gradient, scipy.optimize.approx_fprime(v, lambda w: loss(w)[0], 1e-7), atol=1e-4)
+        gradient, scipy.optimize.approx_fprime(v, lambda w: loss(w)[0], 1e-7), atol=1e-4
+    )
     (A, beta, B, _), (dA, dbeta, dB, _) = split(v), split(gradient)
     np.testing.assert_allclose((A * dA).sum(axis=0) + beta * dbeta, (B * dB).sum(axis=0), atol=1e-11)
     assert abs((B * dB).sum(axis=0)).max() > 0.1
@@ -321,8 +342,9 @@ def test_one_scale_has_a_given_imbalance():
     for _ in range(100):
         alpha, gamma, C = *10 ** rng.uniform(-1, 1, 2), rng.uniform(-20, 20)
         square = (C + math.sqrt(C**2 + 4 * alpha**2 * gamma**2)) / (2 * alpha**2)
-        root = scipy.optimize.brentq(lambda s, a=alpha, g=gamma, C=C: math.exp(s) * a**2 - math.exp(-s) * g**2 - C,
-                                     -20, 20, xtol=1e-13)
+        root = scipy.optimize.brentq(
+            lambda s, a=alpha, g=gamma, C=C: math.exp(s) * a**2 - math.exp(-s) * g**2 - C, -20, 20, xtol=1e-13
+        )
         assert square == pytest.approx(math.exp(root), rel=1e-7)
 
 
@@ -426,7 +448,7 @@ def test_noise_of_a_fixed_size_is_a_one_sided_penalty():
     assert np.mean(noisy) == pytest.approx(np.sum((B @ z - y) ** 2) + tau**2 * np.sum(B**2), rel=1e-12)
 
 
-# ---- normalization of the hidden vector
+# --- normalization of the hidden vector ---
 
 
 def normalized(u, mean=True, epsilon=0.0):
@@ -507,13 +529,17 @@ def test_a_gain_brings_d_back(mean):
         np.testing.assert_allclose((B / delta) @ (delta * g * z + delta * h), B @ (g * z + h), atol=1e-10)
     assert abs(cosine_by_loops(B / delta, B / delta) - cosine_by_loops(B, B)).max() > 0.2
     gamma = np.sqrt((B**2).sum(axis=0))
-    found = np.exp(scipy.optimize.minimize(
-        lambda s: sum(np.exp(2 * s) * (g**2 + h**2) + np.exp(-2 * s) * gamma**2), np.zeros(4),
-        options={"gtol": 1e-9}).x)
+    found = np.exp(
+        scipy.optimize.minimize(
+            lambda s: sum(np.exp(2 * s) * (g**2 + h**2) + np.exp(-2 * s) * gamma**2),
+            np.zeros(4),
+            options={"gtol": 1e-9},
+        ).x
+    )
     np.testing.assert_allclose((found * g) ** 2 + (found * h) ** 2, (gamma / found) ** 2, rtol=1e-5)
 
 
-# ---- the softmax
+# --- the softmax ---
 
 
 def probabilities(Z, B, o=0.0):
@@ -529,8 +555,9 @@ def test_a_softmax_does_not_see_one_vector_for_all_items(k):
     np.testing.assert_allclose(probabilities(Z, B + v, o), probabilities(Z, B, o), atol=1e-12)
     log_q = np.log(rng.dirichlet(np.ones(9)))
     drawn = [0, 3, 4, 8]
-    np.testing.assert_allclose(probabilities(Z, (B + v)[drawn], (o - log_q)[drawn]),
-                               probabilities(Z, B[drawn], (o - log_q)[drawn]), atol=1e-12)
+    np.testing.assert_allclose(
+        probabilities(Z, (B + v)[drawn], (o - log_q)[drawn]), probabilities(Z, B[drawn], (o - log_q)[drawn]), atol=1e-12
+    )
     over_users = probabilities(B + v, Z), probabilities(B, Z)
     assert abs(over_users[0] - over_users[1]).max() > 0.01
     r = np.sqrt((B**2).sum(axis=1)).max()
@@ -559,7 +586,7 @@ def test_trained_with_decay_the_items_are_centered():
     assert abs(B).max() > 0.1
 
 
-# ---- identification
+# --- identification ---
 
 
 def diverse_pair(rng, k=3, n_items=8):
@@ -631,14 +658,21 @@ def test_two_fits_of_one_table_of_probabilities():
     target = probabilities(rng.standard_normal((n, k)), rng.standard_normal((m, k)))
 
     def objective(v):
-        Z, B = v[:n * k].reshape(n, k), v[n * k:].reshape(m, k)
+        Z, B = v[: n * k].reshape(n, k), v[n * k :].reshape(m, k)
         P = probabilities(Z, B)
         return -np.sum(target * np.log(P)), np.concatenate([((P - target) @ B).ravel(), ((P - target).T @ Z).ravel()])
 
-    fits = [scipy.optimize.minimize(objective, rng.standard_normal((n + m) * k), jac=True, method="L-BFGS-B",
-                                    options={"maxiter": 20_000, "maxfun": 50_000, "ftol": 0, "gtol": 1e-10}).x
-            for _ in range(2)]
-    (Z_1, B_1), (Z_2, B_2) = ((v[:n * k].reshape(n, k), v[n * k:].reshape(m, k)) for v in fits)
+    fits = [
+        scipy.optimize.minimize(
+            objective,
+            rng.standard_normal((n + m) * k),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 20_000, "maxfun": 50_000, "ftol": 0, "gtol": 1e-10},
+        ).x
+        for _ in range(2)
+    ]
+    (Z_1, B_1), (Z_2, B_2) = ((v[: n * k].reshape(n, k), v[n * k :].reshape(m, k)) for v in fits)
     np.testing.assert_allclose(probabilities(Z_1, B_1), target, atol=1e-6)
     L = np.linalg.lstsq(Z_1, Z_2)[0]  # without biases there is no w
     np.testing.assert_allclose(Z_1 @ L, Z_2, atol=1e-3 * abs(Z_2).max())

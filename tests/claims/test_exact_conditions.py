@@ -35,7 +35,7 @@ def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-# ---- Chapter 02 and 04: ties, and how many numbers are free
+# --- Chapter 02 and 04: ties, and how many numbers are free ---
 
 
 @pytest.mark.claim("gl-invariance")
@@ -79,7 +79,7 @@ def test_a_diagonal_may_have_fewer_numbers_that_count_than_k_minus_1(rng):
     assert all(np.allclose(item_item_cosine(pair), np.eye(4), atol=1e-12) for pair in moved)
 
 
-# ---- Chapter 03: stationary points and surplus dimensions
+# --- Chapter 03: stationary points and surplus dimensions ---
 
 
 @pytest.mark.claim("eq1-stationary-points")
@@ -186,7 +186,7 @@ def test_an_optimizer_leaves_junk_in_every_surplus_dimension(rng):
         assert np.allclose(kernels[0].T @ kernels[1], 0, atol=1e-3)
 
 
-# ---- Chapter 04: users and items together, and when one D makes all items alike
+# --- Chapter 04: users and items together, and when one D makes all items alike ---
 
 
 @pytest.mark.claim("users-bound-to-items")
@@ -252,7 +252,7 @@ def test_a_penalty_on_the_gram_matrix_of_the_columns_picks_V(rng):
         assert np.allclose(B @ B.T, V @ V.T, atol=1e-5)
 
 
-# ---- Chapter 05: no penalty
+# --- Chapter 05: no penalty ---
 
 
 def with_cosine(X, k, target):
@@ -319,7 +319,7 @@ def test_without_penalty_one_dimension_moves_exactly_with_a_tie(rng):
     assert np.allclose(values, 1.0) and cosine_similarity(ways[0])[0, 1] == -cosine_similarity(ways[1])[0, 1]
 
 
-# ---- Chapter 07: trained cosines
+# --- Chapter 07: trained cosines ---
 
 
 def free_directions(users, items, scale, softmax):
@@ -380,7 +380,7 @@ def test_a_row_of_length_c_learns_at_the_rate_over_c_squared(rng):
     assert np.abs(cosine_similarity(short) - cosine_similarity(items - rate * gradient(items))).max() > 0.01
 
 
-# ---- Chapters 08 to 10: conditions that a sentence forgot
+# --- Chapters 08 to 10: conditions that a sentence forgot ---
 
 
 @pytest.mark.claim("spectral-family")

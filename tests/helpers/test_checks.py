@@ -27,23 +27,26 @@ def test_a_check_prints_one_stable_line(capsys):
     ]
 
 
-@pytest.mark.parametrize("call", [
-    lambda: check(ID, 1.0, 1.0 + 1e-9),
-    lambda: check(ID, [1.0, 2.0], [1.0, 2.1], rtol=0.01),
-    lambda: check(ID, [np.nan], [1.0]),
-    lambda: check(ID, [np.nan], [np.nan]),
-    lambda: check(ID, [np.inf], [np.inf]),
-    lambda: check_differs(ID, [1.0], [1.05], at_least=0.1),
-    lambda: check_differs(ID, [np.nan], [1.0], at_least=0.1),
-    lambda: check_at_most(ID, [0.0, 1.1], 1.0),
-    lambda: check_at_most(ID, np.nan, 1.0),
-    lambda: check_at_most(ID, [1.0, 2.0], [1.0, 1.9]),
-    lambda: check_at_most(ID, -np.inf, 1.0),
-    lambda: check_at_least(ID, [2.0, 0.9], 1.0),
-    lambda: check_at_least(ID, np.nan, 1.0),
-    lambda: check_at_least(ID, [1.0, 1.9], [1.0, 2.0]),
-    lambda: check_at_least(ID, np.inf, 1.0),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: check(ID, 1.0, 1.0 + 1e-9),
+        lambda: check(ID, [1.0, 2.0], [1.0, 2.1], rtol=0.01),
+        lambda: check(ID, [np.nan], [1.0]),
+        lambda: check(ID, [np.nan], [np.nan]),
+        lambda: check(ID, [np.inf], [np.inf]),
+        lambda: check_differs(ID, [1.0], [1.05], at_least=0.1),
+        lambda: check_differs(ID, [np.nan], [1.0], at_least=0.1),
+        lambda: check_at_most(ID, [0.0, 1.1], 1.0),
+        lambda: check_at_most(ID, np.nan, 1.0),
+        lambda: check_at_most(ID, [1.0, 2.0], [1.0, 1.9]),
+        lambda: check_at_most(ID, -np.inf, 1.0),
+        lambda: check_at_least(ID, [2.0, 0.9], 1.0),
+        lambda: check_at_least(ID, np.nan, 1.0),
+        lambda: check_at_least(ID, [1.0, 1.9], [1.0, 2.0]),
+        lambda: check_at_least(ID, np.inf, 1.0),
+    ],
+)
 def test_a_check_can_fail(call, capsys):
     with pytest.raises(AssertionError, match=ID):
         call()
@@ -53,42 +56,52 @@ def test_a_check_can_fail(call, capsys):
 A = np.arange(3.0)
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: check("no-such-claim", 1.0, 1.0), ValueError, "claim_id takes an id of claims.yml, got 'no-such-claim'"),
-    (lambda: check(7, 1.0, 1.0), TypeError, "claim_id takes a str"),
-    (lambda: check(ID, True, True), TypeError, "actual takes real numbers, got bool"),
-    (lambda: check(ID, np.ones(3, bool), 1.0), TypeError, "actual takes real numbers, got bool"),
-    (lambda: check(ID, 1.0, np.True_), TypeError, "expected takes real numbers, got bool"),
-    (lambda: check(ID, "1", 1.0), TypeError, "actual takes real numbers"),
-    (lambda: check(ID, None, 1.0), TypeError, "actual takes real numbers"),
-    (lambda: check(ID, 1j, 1.0), TypeError, "actual takes real numbers"),
-    (lambda: check(ID, A, A), ValueError, "same object, which checks nothing"),
-    (lambda: check(ID, A, A[:]), ValueError, "same object, which checks nothing"),
-    (lambda: check(ID, x := 0.5, x), ValueError, "same object, which checks nothing"),
-    (lambda: check_at_most(ID, A, A), ValueError, "same object"),
-    (lambda: check(ID, A, A[:2]), ValueError, r"expected takes .* shape \(3,\) like actual, got shape \(2,\)"),
-    (lambda: check(ID, 1.0, A), ValueError, "expected takes a single number"),
-    (lambda: check(ID, [], []), ValueError, "actual takes at least one number"),
-    (lambda: check(ID, 1.0, 2.0, atol=np.inf), ValueError, "atol takes a finite number"),
-    (lambda: check(ID, 1.0, 2.0, rtol=-1), ValueError, "rtol takes a finite number of at least 0"),
-    (lambda: check_differs(ID, 1.0, 2.0, at_least=0.0), ValueError, "at_least takes a finite number above 0"),
-    (lambda: check_differs(ID, 1.0, 2.0, at_least=-1), ValueError, "at_least takes a finite number above 0"),
-    (lambda: check_differs(ID, False, 2.0, at_least=1), TypeError, "a takes real numbers"),
-    (lambda: check_at_most(ID, 1.0, True), TypeError, "bound takes real numbers"),
-    (lambda: check_at_least(ID, A, A), ValueError, "same object"),
-    (lambda: check_at_least("no-such-claim", 1.0, 0.0), ValueError, "claim_id takes an id of claims.yml"),
-    (lambda: check_at_least(ID, A, A[:2]), ValueError, r"bound takes .* shape \(3,\) like value"),
-    (lambda: check_at_least(ID, True, 0.0), TypeError, "value takes real numbers"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: check("no-such-claim", 1.0, 1.0),
+            ValueError,
+            "claim_id takes an id of claims.yml, got 'no-such-claim'",
+        ),
+        (lambda: check(7, 1.0, 1.0), TypeError, "claim_id takes a str"),
+        (lambda: check(ID, True, True), TypeError, "actual takes real numbers, got bool"),
+        (lambda: check(ID, np.ones(3, bool), 1.0), TypeError, "actual takes real numbers, got bool"),
+        (lambda: check(ID, 1.0, np.True_), TypeError, "expected takes real numbers, got bool"),
+        (lambda: check(ID, "1", 1.0), TypeError, "actual takes real numbers"),
+        (lambda: check(ID, None, 1.0), TypeError, "actual takes real numbers"),
+        (lambda: check(ID, 1j, 1.0), TypeError, "actual takes real numbers"),
+        (lambda: check(ID, A, A), ValueError, "same object, which checks nothing"),
+        (lambda: check(ID, A, A[:]), ValueError, "same object, which checks nothing"),
+        (lambda: check(ID, x := 0.5, x), ValueError, "same object, which checks nothing"),
+        (lambda: check_at_most(ID, A, A), ValueError, "same object"),
+        (lambda: check(ID, A, A[:2]), ValueError, r"expected takes .* shape \(3,\) like actual, got shape \(2,\)"),
+        (lambda: check(ID, 1.0, A), ValueError, "expected takes a single number"),
+        (lambda: check(ID, [], []), ValueError, "actual takes at least one number"),
+        (lambda: check(ID, 1.0, 2.0, atol=np.inf), ValueError, "atol takes a finite number"),
+        (lambda: check(ID, 1.0, 2.0, rtol=-1), ValueError, "rtol takes a finite number of at least 0"),
+        (lambda: check_differs(ID, 1.0, 2.0, at_least=0.0), ValueError, "at_least takes a finite number above 0"),
+        (lambda: check_differs(ID, 1.0, 2.0, at_least=-1), ValueError, "at_least takes a finite number above 0"),
+        (lambda: check_differs(ID, False, 2.0, at_least=1), TypeError, "a takes real numbers"),
+        (lambda: check_at_most(ID, 1.0, True), TypeError, "bound takes real numbers"),
+        (lambda: check_at_least(ID, A, A), ValueError, "same object"),
+        (lambda: check_at_least("no-such-claim", 1.0, 0.0), ValueError, "claim_id takes an id of claims.yml"),
+        (lambda: check_at_least(ID, A, A[:2]), ValueError, r"bound takes .* shape \(3,\) like value"),
+        (lambda: check_at_least(ID, True, 0.0), TypeError, "value takes real numbers"),
+    ],
+)
 def test_bad_input_names_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call()
 
 
-@pytest.mark.parametrize(("value", "bound", "message"), [
-    ([0.0, 1.5], 1.0, "1 of 2 exceed their bound, by up to 0.5"),
-    ([0.0, 0.25], 1.0, "2 of 2 fall short of their bound, by up to 1$"),
-])
+@pytest.mark.parametrize(
+    ("value", "bound", "message"),
+    [
+        ([0.0, 1.5], 1.0, "1 of 2 exceed their bound, by up to 0.5"),
+        ([0.0, 0.25], 1.0, "2 of 2 fall short of their bound, by up to 1$"),
+    ],
+)
 def test_a_failing_bound_says_how_far_it_was_missed(value, bound, message):
     bounded = check_at_most if "exceed" in message else check_at_least
     with pytest.raises(AssertionError, match=message):

@@ -31,8 +31,12 @@ def test_lbfgs_finds_the_same_optimum_of_eq1(n, p, k, lam):
     closed = solve_product_penalty(spectrum(X), lam, min(k, n))
     best = eq1_by_hand(X, closed.A, closed.B, lam)
     rng = np.random.default_rng(k)
-    ends = [minimize_by_lbfgs(lambda f: product_penalty_objective(X, f, lam),
-                              lambda f: product_penalty_gradient(X, f, lam), (p, k), rng) for _ in range(4)]
+    ends = [
+        minimize_by_lbfgs(
+            lambda f: product_penalty_objective(X, f, lam), lambda f: product_penalty_gradient(X, f, lam), (p, k), rng
+        )
+        for _ in range(4)
+    ]
     values = [eq1_by_hand(X, f.A, f.B, lam) for f in ends]
     assert min(values) >= best * (1 - 1e-10)
     for f, value in zip(ends, values):
@@ -51,8 +55,9 @@ def test_lbfgs_finds_the_same_optimum_and_item_gram_of_eq2(n, p, k, lam):
     best = eq2_by_hand(X, closed.A, closed.B, lam)
     rng = np.random.default_rng(k)
     for _ in range(4):
-        f = minimize_by_lbfgs(lambda f: factor_penalty_objective(X, f, lam),
-                              lambda f: factor_penalty_gradient(X, f, lam), (p, k), rng)
+        f = minimize_by_lbfgs(
+            lambda f: factor_penalty_objective(X, f, lam), lambda f: factor_penalty_gradient(X, f, lam), (p, k), rng
+        )
         assert eq2_by_hand(X, f.A, f.B, lam) == pytest.approx(best, rel=1e-8)
         np.testing.assert_allclose(X @ f.A @ f.B.T, X @ closed.A @ closed.B.T, atol=1e-4)
         np.testing.assert_allclose(f.B @ f.B.T, closed.B @ closed.B.T, atol=1e-4)
@@ -121,8 +126,10 @@ def test_objective_over_several_blocks_of_rows():
     assert product_penalty_objective(sp.csr_array(X), f, 0.7) == pytest.approx(eq1_by_hand(X, f.A, f.B, 0.7), rel=1e-12)
 
 
-@pytest.mark.parametrize(("objective", "gradient"), [(product_penalty_objective, product_penalty_gradient),
-                                                     (factor_penalty_objective, factor_penalty_gradient)])
+@pytest.mark.parametrize(
+    ("objective", "gradient"),
+    [(product_penalty_objective, product_penalty_gradient), (factor_penalty_objective, factor_penalty_gradient)],
+)
 @pytest.mark.parametrize("lam", [0.0, 3.0])
 def test_gradients_against_finite_differences(objective, gradient, lam):
     X = interactions(10, 12, 5)
@@ -144,23 +151,34 @@ S = spectrum(INSTANCES["tall"], 5)
 F = solve_product_penalty(S, 1.0)
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: solve_product_penalty(S, -1.0), ValueError, "lam takes a finite number of at least 0, got -1.0"),
-    (lambda: solve_factor_penalty(S, np.nan), ValueError, "lam takes a finite number"),
-    (lambda: solve_factor_penalty(S, np.inf), ValueError, "lam takes a finite number"),
-    (lambda: solve_product_penalty(S, "1"), TypeError, "lam takes a real number"),
-    (lambda: solve_product_penalty(S, True), TypeError, "lam takes a real number"),
-    (lambda: solve_product_penalty(S, 1.0, 0), ValueError, "k takes an integer from 1 to 5 .*spectrum holds.*got 0"),
-    (lambda: solve_factor_penalty(S, 1.0, 6), ValueError, "k takes an integer from 1 to 5"),
-    (lambda: solve_product_penalty(S, 1.0, 2.0), TypeError, "k takes an integer, got 2.0"),
-    (lambda: solve_product_penalty(np.eye(3), 1.0), TypeError, "spectrum takes Spectrum, got ndarray"),
-    (lambda: shrinkage([-1.0], 1.0), ValueError, "sigma takes numbers of at least 0"),
-    (lambda: shrinkage([1.0], -2), ValueError, "lam takes"),
-    (lambda: product_penalty_objective(INSTANCES["tall"], F, -1), ValueError, "lam takes"),
-    (lambda: factor_penalty_objective(np.ones((3, 4)), F, 1), ValueError, "X, with as many columns .*got 4, takes 8"),
-    (lambda: factor_penalty_gradient(np.full((3, 8), np.nan), F, 1), ValueError, "X takes finite numbers"),
-    (lambda: product_penalty_gradient(INSTANCES["tall"], None, 1), TypeError, "factors takes Factors"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: solve_product_penalty(S, -1.0), ValueError, "lam takes a finite number of at least 0, got -1.0"),
+        (lambda: solve_factor_penalty(S, np.nan), ValueError, "lam takes a finite number"),
+        (lambda: solve_factor_penalty(S, np.inf), ValueError, "lam takes a finite number"),
+        (lambda: solve_product_penalty(S, "1"), TypeError, "lam takes a real number"),
+        (lambda: solve_product_penalty(S, True), TypeError, "lam takes a real number"),
+        (
+            lambda: solve_product_penalty(S, 1.0, 0),
+            ValueError,
+            "k takes an integer from 1 to 5 .*spectrum holds.*got 0",
+        ),
+        (lambda: solve_factor_penalty(S, 1.0, 6), ValueError, "k takes an integer from 1 to 5"),
+        (lambda: solve_product_penalty(S, 1.0, 2.0), TypeError, "k takes an integer, got 2.0"),
+        (lambda: solve_product_penalty(np.eye(3), 1.0), TypeError, "spectrum takes Spectrum, got ndarray"),
+        (lambda: shrinkage([-1.0], 1.0), ValueError, "sigma takes numbers of at least 0"),
+        (lambda: shrinkage([1.0], -2), ValueError, "lam takes"),
+        (lambda: product_penalty_objective(INSTANCES["tall"], F, -1), ValueError, "lam takes"),
+        (
+            lambda: factor_penalty_objective(np.ones((3, 4)), F, 1),
+            ValueError,
+            "X, with as many columns .*got 4, takes 8",
+        ),
+        (lambda: factor_penalty_gradient(np.full((3, 8), np.nan), F, 1), ValueError, "X takes finite numbers"),
+        (lambda: product_penalty_gradient(INSTANCES["tall"], None, 1), TypeError, "factors takes Factors"),
+    ],
+)
 def test_bad_input_names_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call()

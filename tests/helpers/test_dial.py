@@ -33,8 +33,13 @@ ROOT = Path(__file__).parents[2]
 WIDGET = ROOT / "cossim_helpers" / "widget"
 DATA = simulate_interactions(500, 40, 4, rng=1)
 TOP = spectrum(DATA.X)
-ARGUMENTS = {"spectrum": TOP, "users": DATA.X[:8], "item_cluster": DATA.item_cluster,
-             "item_popularity": DATA.item_popularity, "lam": 400.0}
+ARGUMENTS = {
+    "spectrum": TOP,
+    "users": DATA.X[:8],
+    "item_cluster": DATA.item_cluster,
+    "item_popularity": DATA.item_popularity,
+    "lam": 400.0,
+}
 SHOWN = dial(**ARGUMENTS)
 
 
@@ -60,8 +65,11 @@ class Elements(html.parser.HTMLParser):
 
 
 def payload(text):
-    [data] = [text for tag, attributes, text in Elements(text).found
-              if tag == "script" and attributes.get("type") == "application/json"]
+    [data] = [
+        text
+        for tag, attributes, text in Elements(text).found
+        if tag == "script" and attributes.get("type") == "application/json"
+    ]
     return json.loads(data)
 
 
@@ -115,8 +123,12 @@ def test_both_scripts_run_in_one_function_and_leave_no_name_behind():
 
 def test_the_style_touches_nothing_else_on_the_page():
     css = re.sub(r"/\*.*?\*/", "", (WIDGET / "dial.css").read_text(encoding="utf-8"), flags=re.DOTALL)
-    selectors = [part for rule in re.findall(r"([^{}]+)\{", css) if not rule.strip().startswith("@")
-                 for part in re.sub(r"\([^()]*\)", "", rule).split(",")]
+    selectors = [
+        part
+        for rule in re.findall(r"([^{}]+)\{", css)
+        if not rule.strip().startswith("@")
+        for part in re.sub(r"\([^()]*\)", "", rule).split(",")
+    ]
     assert selectors and all(".cossim-dial" in selector for selector in selectors)
 
 
@@ -132,8 +144,15 @@ def test_presets_name_what_they_set(k):
     data = payload(dial(**ARGUMENTS | {"spectrum": spectrum(DATA.X, k)}).html)
     presets = {preset["name"]: preset["set"] for preset in data["presets"]}
     assert ("Case 1" in presets) == (k == 40), "case 1 needs all directions"
-    assert data["start"] == {"objective": "product", "compare": "items", "base": "d", "exponent": 0.0, "cut": 20.0,
-                             "k": k, "item": 0}
+    assert data["start"] == {
+        "objective": "product",
+        "compare": "items",
+        "base": "d",
+        "exponent": 0.0,
+        "cut": 20.0,
+        "k": k,
+        "item": 0,
+    }
     assert all(set(preset) <= set(data["start"]) for preset in presets.values())
     assert TOP.sigma[1] < presets["Eq. 2, λ > σ₂"]["cut"] < TOP.sigma[0]
     assert presets["Whitened"]["k"] == 4
@@ -167,41 +186,57 @@ def test_more_than_26_clusters_are_numbered():
     assert payload(dial(**ARGUMENTS | {"item_cluster": single}).html)["clusterNames"][-1] == "39"
 
 
-@pytest.mark.parametrize(("argument", "value", "error", "says"), [
-    ("spectrum", DATA.X, TypeError, "spectrum takes Spectrum"),
-    ("spectrum", Spectrum([2.0], np.full((401, 1), 401**-0.5)), ValueError, "spectrum takes from 2 to 400 items"),
-    ("spectrum", Spectrum([2.0, 0.0], np.eye(40, 2)), ValueError, "spectrum takes positive singular values"),
-    ("users", DATA.X[:8, :39], ValueError, "users, with one column for each item"),
-    ("users", DATA.X[:41], ValueError, "users takes at most 40 rows, got 41"),
-    ("users", np.full((2, 40), np.nan), ValueError, "users takes finite"),
-    ("item_cluster", np.zeros(40), TypeError, "item_cluster takes integers"),
-    ("item_cluster", DATA.item_cluster[:39], ValueError, "item_cluster, one for each item"),
-    ("item_cluster", DATA.item_cluster[::-1], ValueError, "item_cluster takes items sorted"),
-    ("item_cluster", np.zeros(40, dtype=int), ValueError, "item_cluster takes at least two clusters"),
-    ("item_cluster", np.arange(40), ValueError, "item_cluster takes at least two clusters"),
-    ("item_popularity", np.ones(39), ValueError, "item_popularity, one for each item"),
-    ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
-    ("lam", -1.0, ValueError, "lam takes"),
-    ("k", 41, ValueError, "k takes an integer from 1 to 40"),
-    ("exponent", 2.5, ValueError, "exponent takes a finite number from -2 to 2"),
-])
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "says"),
+    [
+        ("spectrum", DATA.X, TypeError, "spectrum takes Spectrum"),
+        ("spectrum", Spectrum([2.0], np.full((401, 1), 401**-0.5)), ValueError, "spectrum takes from 2 to 400 items"),
+        ("spectrum", Spectrum([2.0, 0.0], np.eye(40, 2)), ValueError, "spectrum takes positive singular values"),
+        ("users", DATA.X[:8, :39], ValueError, "users, with one column for each item"),
+        ("users", DATA.X[:41], ValueError, "users takes at most 40 rows, got 41"),
+        ("users", np.full((2, 40), np.nan), ValueError, "users takes finite"),
+        ("item_cluster", np.zeros(40), TypeError, "item_cluster takes integers"),
+        ("item_cluster", DATA.item_cluster[:39], ValueError, "item_cluster, one for each item"),
+        ("item_cluster", DATA.item_cluster[::-1], ValueError, "item_cluster takes items sorted"),
+        ("item_cluster", np.zeros(40, dtype=int), ValueError, "item_cluster takes at least two clusters"),
+        ("item_cluster", np.arange(40), ValueError, "item_cluster takes at least two clusters"),
+        ("item_popularity", np.ones(39), ValueError, "item_popularity, one for each item"),
+        ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
+        ("lam", -1.0, ValueError, "lam takes"),
+        ("k", 41, ValueError, "k takes an integer from 1 to 40"),
+        ("exponent", 2.5, ValueError, "exponent takes a finite number from -2 to 2"),
+    ],
+)
 def test_bad_arguments_are_named(argument, value, error, says):
     with pytest.raises(error, match=re.escape(says)):
         dial(**ARGUMENTS | {argument: value})
 
 
-@pytest.mark.parametrize(("field", "value", "error", "says"), [
-    ("spectrum", DATA.X, TypeError, "spectrum takes Spectrum"),
-    ("user_coordinates", SHOWN.user_coordinates[:, :39], ValueError, "user_coordinates, with one column for each dir"),
-    ("user_coordinates", np.zeros((41, 40)), ValueError, "user_coordinates takes at most 40 rows, got 41"),
-    ("item_cluster", DATA.item_cluster[::-1], ValueError, "item_cluster takes items sorted"),
-    ("popularity_rank", np.arange(40), ValueError, "popularity_rank takes each number from 1 to 40 once, got no 40"),
-    ("popularity_rank", np.ones(40), TypeError, "popularity_rank takes integers"),
-    ("popularity_rank", np.arange(39), ValueError, "popularity_rank, one for each item"),
-    ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
-    ("k", 41, ValueError, "k takes an integer from 1 to 40"),
-    ("exponent", -2.5, ValueError, "exponent takes a finite number from -2 to 2"),
-])
+@pytest.mark.parametrize(
+    ("field", "value", "error", "says"),
+    [
+        ("spectrum", DATA.X, TypeError, "spectrum takes Spectrum"),
+        (
+            "user_coordinates",
+            SHOWN.user_coordinates[:, :39],
+            ValueError,
+            "user_coordinates, with one column for each dir",
+        ),
+        ("user_coordinates", np.zeros((41, 40)), ValueError, "user_coordinates takes at most 40 rows, got 41"),
+        ("item_cluster", DATA.item_cluster[::-1], ValueError, "item_cluster takes items sorted"),
+        (
+            "popularity_rank",
+            np.arange(40),
+            ValueError,
+            "popularity_rank takes each number from 1 to 40 once, got no 40",
+        ),
+        ("popularity_rank", np.ones(40), TypeError, "popularity_rank takes integers"),
+        ("popularity_rank", np.arange(39), ValueError, "popularity_rank, one for each item"),
+        ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
+        ("k", 41, ValueError, "k takes an integer from 1 to 40"),
+        ("exponent", -2.5, ValueError, "exponent takes a finite number from -2 to 2"),
+    ],
+)
 def test_a_dial_checks_its_fields_whoever_makes_it(field, value, error, says):
     with pytest.raises(error, match=re.escape(says)):
         replace(SHOWN, **{field: value})

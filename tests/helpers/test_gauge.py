@@ -55,26 +55,31 @@ def test_equal_products_of_full_rank_are_related_by_some_G(factors, rng):
 
 def test_special_cases_agree(factors, rng):
     d, R = np.array([1.0, 3.0, 0.25]), random_orthogonal(3, rng)
-    for one, two in ((rescale(factors, d), reparameterize(factors, np.diag(d))),
-                     (rotate(factors, R), reparameterize(factors, R))):
+    for one, two in (
+        (rescale(factors, d), reparameterize(factors, np.diag(d))),
+        (rotate(factors, R), reparameterize(factors, R)),
+    ):
         np.testing.assert_allclose(one.A, two.A, atol=1e-13)
         np.testing.assert_allclose(one.B, two.B, atol=1e-13)
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda f: rescale(f, [1, 0, 2]), ValueError, r"d takes nonzero numbers .* got 0 at position 1"),
-    (lambda f: rescale(f, [1, np.nan, 2]), ValueError, "d takes finite numbers"),
-    (lambda f: rescale(f, [1, 2]), ValueError, "d, one entry for each latent dimension: got 2, takes 3"),
-    (lambda f: rescale(f, np.eye(3)), ValueError, "d takes a non-empty 1-dimensional array"),
-    (lambda f: rescale((1, 2), [1]), TypeError, "factors takes Factors, got tuple"),
-    (lambda f: rotate(f, 2 * np.eye(3)), ValueError, "R takes an orthogonal matrix"),
-    (lambda f: rotate(f, np.eye(2)), ValueError, r"R, square .*: got \(2, 2\), takes \(3, 3\)"),
-    (lambda f: reparameterize(f, np.ones((3, 3))), ValueError, "G takes an invertible matrix, got .* rank 1"),
-    (lambda f: reparameterize(f, np.full((3, 3), np.inf)), ValueError, "G takes finite numbers"),
-    (lambda f: reparameterize(f, np.ones((3, 2))), ValueError, "G, square"),
-    (lambda f: Factors(f.A, f.B[:, :2]), ValueError, r"B, with the shape of A: got \(6, 2\), takes \(6, 3\)"),
-    (lambda f: Factors(f.A * np.nan, f.B), ValueError, "A takes finite numbers"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda f: rescale(f, [1, 0, 2]), ValueError, r"d takes nonzero numbers .* got 0 at position 1"),
+        (lambda f: rescale(f, [1, np.nan, 2]), ValueError, "d takes finite numbers"),
+        (lambda f: rescale(f, [1, 2]), ValueError, "d, one entry for each latent dimension: got 2, takes 3"),
+        (lambda f: rescale(f, np.eye(3)), ValueError, "d takes a non-empty 1-dimensional array"),
+        (lambda f: rescale((1, 2), [1]), TypeError, "factors takes Factors, got tuple"),
+        (lambda f: rotate(f, 2 * np.eye(3)), ValueError, "R takes an orthogonal matrix"),
+        (lambda f: rotate(f, np.eye(2)), ValueError, r"R, square .*: got \(2, 2\), takes \(3, 3\)"),
+        (lambda f: reparameterize(f, np.ones((3, 3))), ValueError, "G takes an invertible matrix, got .* rank 1"),
+        (lambda f: reparameterize(f, np.full((3, 3), np.inf)), ValueError, "G takes finite numbers"),
+        (lambda f: reparameterize(f, np.ones((3, 2))), ValueError, "G, square"),
+        (lambda f: Factors(f.A, f.B[:, :2]), ValueError, r"B, with the shape of A: got \(6, 2\), takes \(6, 3\)"),
+        (lambda f: Factors(f.A * np.nan, f.B), ValueError, "A takes finite numbers"),
+    ],
+)
 def test_bad_input_names_the_argument(factors, call, error, message):
     with pytest.raises(error, match=message):
         call(factors)

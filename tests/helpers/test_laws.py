@@ -71,7 +71,7 @@ def invertible(k, rng):
     return random_orthogonal(k, rng) * rng.uniform(0.3, 3.0, k) @ random_orthogonal(k, rng)
 
 
-# ---- the spectrum
+# --- the spectrum ---
 
 
 def test_V_is_orthonormal_and_the_squares_of_sigma_are_eigenvalues(X):
@@ -106,7 +106,7 @@ def test_every_way_to_the_spectrum_leads_to_the_same_models(X, way):
             np.testing.assert_allclose(item_item_cosine(g), item_item_cosine(f), atol=1e-6, err_msg=f"k = {k}")
 
 
-# ---- the closed forms
+# --- the closed forms ---
 
 
 @pytest.mark.claim("closed-form-1")
@@ -209,7 +209,7 @@ def test_the_second_objective_drops_a_direction_where_lambda_passes_its_singular
                 np.testing.assert_array_equal(M.any(axis=0), pairs.sigma > lam)
 
 
-# ---- what can be chosen
+# --- what can be chosen ---
 
 
 @pytest.mark.claim("eq3-rescaling")
@@ -252,7 +252,7 @@ def test_no_invertible_map_moves_scores_and_what_is_made_of_them(X, objective, l
         np.testing.assert_allclose(score_row_cosine(X, g), score_row_cosine(X, f), atol=1e-6, err_msg=f"k = {k}")
 
 
-# ---- cosines
+# --- cosines ---
 
 
 @both

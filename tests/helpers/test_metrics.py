@@ -139,7 +139,7 @@ def test_bad_input_names_the_argument(call, error, message):
         call()
 
 
-# ---- one row of numbers
+# --- one row of numbers ---
 
 THREE = np.repeat([0, 1, 2], [3, 5, 6])
 
@@ -195,7 +195,7 @@ def test_bad_input_of_yardsticks(call, error, message):
         call()
 
 
-# ---- quality on held-out interactions
+# --- quality on held-out interactions ---
 
 
 @pytest.mark.parametrize("sparse", [False, True])

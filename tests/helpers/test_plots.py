@@ -22,7 +22,7 @@ def test_block_average_by_loops():
     rows, columns = [0, 2, 4, 7], [0, 3, 6, 10]
     for i in range(3):
         for j in range(3):
-            assert out[i, j] == pytest.approx(M[rows[i]:rows[i + 1], columns[j]:columns[j + 1]].mean())
+            assert out[i, j] == pytest.approx(M[rows[i] : rows[i + 1], columns[j] : columns[j + 1]].mean())
     np.testing.assert_array_equal(block_average(M, 50), M)
 
 

@@ -73,8 +73,9 @@ def test_fractional_and_spectral_kernels(seed, alpha):
         top = vectors[:, -rank:]
         return cosine_similarity(top * value[-rank:] ** (exponent / 2))
 
-    np.testing.assert_allclose(fractionally_whitened_cosine(factors, alpha), normalized_power(B @ B.T, 1 - alpha, 4),
-                               atol=1e-8)
+    np.testing.assert_allclose(
+        fractionally_whitened_cosine(factors, alpha), normalized_power(B @ B.T, 1 - alpha, 4), atol=1e-8
+    )
     np.testing.assert_allclose(spectral_cosine(factors, alpha), normalized_power(W.T @ W, 1 - alpha, 4), atol=1e-8)
     np.testing.assert_allclose(fractionally_whitened_cosine(factors, 0.0), cosine_similarity(B), atol=1e-10)
 
@@ -140,8 +141,9 @@ def test_shifted_pmi_one_entry_at_a_time():
         assert M[w, c] == pytest.approx(max(np.log(ratio), 0) if ratio > 0 else 0)
 
 
-@pytest.mark.parametrize("cosine", [whitened_cosine, lambda f: spectral_cosine(f, 0.4),
-                                    lambda f: score_column_cosine(instance(0)[1], f)])
+@pytest.mark.parametrize(
+    "cosine", [whitened_cosine, lambda f: spectral_cosine(f, 0.4), lambda f: score_column_cosine(instance(0)[1], f)]
+)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_invariant_under_badly_scaled_maps(cosine, seed):
     rng, _, factors = instance(seed)
@@ -152,26 +154,29 @@ def test_invariant_under_badly_scaled_maps(cosine, seed):
 GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: score_column_cosine(np.ones((2, 4)), GOOD), ValueError, "X, with as many columns"),
-    (lambda: score_row_cosine([[np.nan, 0, 0]], GOOD), ValueError, "X takes finite"),
-    (lambda: whitened_cosine(np.eye(3)), TypeError, "factors takes Factors"),
-    (lambda: spectral_cosine(GOOD, 1.1), ValueError, "alpha takes a finite number from 0 to 1, got 1.1"),
-    (lambda: fractionally_whitened_cosine(GOOD, -0.1), ValueError, "alpha"),
-    (lambda: fractionally_whitened_cosine(GOOD, "1"), TypeError, "alpha"),
-    (lambda: layer_norm([[2.0, 2.0], [1.0, 0.0]]), ValueError, "got 1 constant row"),
-    (lambda: layer_norm([[1.0, 0.0]], gain=[1.0]), ValueError, "gain, one entry"),
-    (lambda: standardized_gram([[1.0, 0.0], [1.0, 1.0]]), ValueError, "got 1 constant column"),
-    (lambda: activity_normalized([[-1.0]]), ValueError, "X takes numbers of at least 0"),
-    (lambda: propensities([0.0, 1.0], 1.0), ValueError, "counts takes positive"),
-    (lambda: propensities([1.0], -1.0), ValueError, "exponent"),
-    (lambda: propensities([1.0], 1.0, 1.5), ValueError, "floor takes a finite number from 0 to 1"),
-    (lambda: inverse_propensity_scaled(np.eye(2), [1.0]), ValueError, "propensity, one for each column"),
-    (lambda: inverse_propensity_scaled(np.eye(2), [1.0, 0.0]), ValueError, "propensity takes positive"),
-    (lambda: shifted_pmi([[1.0, 0.0], [1.0, 0.0]]), ValueError, "no empty column"),
-    (lambda: shifted_pmi(np.eye(2), positive=False), ValueError, "2 zero"),
-    (lambda: shifted_pmi(np.ones((2, 2)), negatives=0), ValueError, "negatives"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: score_column_cosine(np.ones((2, 4)), GOOD), ValueError, "X, with as many columns"),
+        (lambda: score_row_cosine([[np.nan, 0, 0]], GOOD), ValueError, "X takes finite"),
+        (lambda: whitened_cosine(np.eye(3)), TypeError, "factors takes Factors"),
+        (lambda: spectral_cosine(GOOD, 1.1), ValueError, "alpha takes a finite number from 0 to 1, got 1.1"),
+        (lambda: fractionally_whitened_cosine(GOOD, -0.1), ValueError, "alpha"),
+        (lambda: fractionally_whitened_cosine(GOOD, "1"), TypeError, "alpha"),
+        (lambda: layer_norm([[2.0, 2.0], [1.0, 0.0]]), ValueError, "got 1 constant row"),
+        (lambda: layer_norm([[1.0, 0.0]], gain=[1.0]), ValueError, "gain, one entry"),
+        (lambda: standardized_gram([[1.0, 0.0], [1.0, 1.0]]), ValueError, "got 1 constant column"),
+        (lambda: activity_normalized([[-1.0]]), ValueError, "X takes numbers of at least 0"),
+        (lambda: propensities([0.0, 1.0], 1.0), ValueError, "counts takes positive"),
+        (lambda: propensities([1.0], -1.0), ValueError, "exponent"),
+        (lambda: propensities([1.0], 1.0, 1.5), ValueError, "floor takes a finite number from 0 to 1"),
+        (lambda: inverse_propensity_scaled(np.eye(2), [1.0]), ValueError, "propensity, one for each column"),
+        (lambda: inverse_propensity_scaled(np.eye(2), [1.0, 0.0]), ValueError, "propensity takes positive"),
+        (lambda: shifted_pmi([[1.0, 0.0], [1.0, 0.0]]), ValueError, "no empty column"),
+        (lambda: shifted_pmi(np.eye(2), positive=False), ValueError, "2 zero"),
+        (lambda: shifted_pmi(np.ones((2, 2)), negatives=0), ValueError, "negatives"),
+    ],
+)
 def test_bad_input_is_refused_by_name(call, error, message):
     with pytest.raises(error, match=message):
         call()

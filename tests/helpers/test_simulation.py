@@ -91,8 +91,9 @@ def test_laws_of_preferences_activity_clusters_and_popularity():
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 1.5])
 def test_random_popularity_has_its_density(beta):
-    data = simulate_interactions(10, 20_000, 1, popularity_law="random", popularity_exponents=(beta, beta),
-                                 max_activity=1, rng=6)
+    data = simulate_interactions(
+        10, 20_000, 1, popularity_law="random", popularity_exponents=(beta, beta), max_activity=1, rng=6
+    )
     low = 1 / 20_000
 
     def cdf(x):
@@ -104,24 +105,35 @@ def test_random_popularity_has_its_density(beta):
     assert (np.diff(data.item_popularity) <= 0).all()
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), [
-    ({"n_users": 0}, ValueError, "n_users takes an integer at least 1, got 0"),
-    ({"n_items": 2.5}, TypeError, "n_items takes an integer, got 2.5"),
-    ({"n_clusters": -1}, ValueError, "n_clusters takes"),
-    ({"cluster_probabilities": [0.5, 0.4, 0.2]}, ValueError, "cluster_probabilities .* sum to 1, got .* sum of 1.1"),
-    ({"cluster_probabilities": [1.5, -0.5, 0]}, ValueError, "cluster_probabilities .* at least 0"),
-    ({"cluster_probabilities": [0.5, 0.5]}, ValueError, "cluster_probabilities takes n_clusters = 3 numbers, got 2"),
-    ({"cluster_probabilities": [np.nan, 0.5, 0.5]}, ValueError, "cluster_probabilities takes finite"),
-    ({"popularity_law": "zipf"}, ValueError, "popularity_law takes one of .* got 'zipf'"),
-    ({"popularity_exponents": (1.5, 0.25)}, ValueError, "popularity_exponents takes"),
-    ({"popularity_exponents": (-1, 0.25)}, ValueError, "popularity_exponents takes"),
-    ({"preference_law": "normal"}, ValueError, "preference_law takes one of"),
-    ({"preference_concentration": 0}, ValueError, "preference_concentration takes a finite number above 0"),
-    ({"activity_exponent": np.inf}, ValueError, "activity_exponent takes a finite number"),
-    ({"max_activity": 21}, ValueError, r"max_activity takes an integer from 1 to 20 \(n_items\), got 21"),
-    ({"min_activity": 11}, ValueError, r"min_activity takes an integer from 1 to 10 \(max_activity\), got 11"),
-    ({"min_activity": 0}, ValueError, "min_activity takes"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_users": 0}, ValueError, "n_users takes an integer at least 1, got 0"),
+        ({"n_items": 2.5}, TypeError, "n_items takes an integer, got 2.5"),
+        ({"n_clusters": -1}, ValueError, "n_clusters takes"),
+        (
+            {"cluster_probabilities": [0.5, 0.4, 0.2]},
+            ValueError,
+            "cluster_probabilities .* sum to 1, got .* sum of 1.1",
+        ),
+        ({"cluster_probabilities": [1.5, -0.5, 0]}, ValueError, "cluster_probabilities .* at least 0"),
+        (
+            {"cluster_probabilities": [0.5, 0.5]},
+            ValueError,
+            "cluster_probabilities takes n_clusters = 3 numbers, got 2",
+        ),
+        ({"cluster_probabilities": [np.nan, 0.5, 0.5]}, ValueError, "cluster_probabilities takes finite"),
+        ({"popularity_law": "zipf"}, ValueError, "popularity_law takes one of .* got 'zipf'"),
+        ({"popularity_exponents": (1.5, 0.25)}, ValueError, "popularity_exponents takes"),
+        ({"popularity_exponents": (-1, 0.25)}, ValueError, "popularity_exponents takes"),
+        ({"preference_law": "normal"}, ValueError, "preference_law takes one of"),
+        ({"preference_concentration": 0}, ValueError, "preference_concentration takes a finite number above 0"),
+        ({"activity_exponent": np.inf}, ValueError, "activity_exponent takes a finite number"),
+        ({"max_activity": 21}, ValueError, r"max_activity takes an integer from 1 to 20 \(n_items\), got 21"),
+        ({"min_activity": 11}, ValueError, r"min_activity takes an integer from 1 to 10 \(max_activity\), got 11"),
+        ({"min_activity": 0}, ValueError, "min_activity takes"),
+    ],
+)
 def test_bad_input_names_the_argument(arguments, error, message):
     with pytest.raises(error, match=message):
         simulate_interactions(**({"n_users": 30, "n_items": 20, "n_clusters": 3} | arguments))

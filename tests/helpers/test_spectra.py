@@ -87,12 +87,15 @@ def test_each_route_keeps_its_promise(X, name):
     assert_same_projectors(found_V, sigma, V, well_above)
 
 
-@pytest.mark.parametrize(("make", "expected"), [
-    (lambda: np.ones((50, 20)), "dense gram"),
-    (lambda: sp.csr_array(np.ones((5_000, 200))), "dense gram"),
-    (lambda: sp.random_array((50_000, 1_000), density=0.001, format="csr", rng=1), "sparse gram"),
-    (lambda: sp.random_array((30_000, 9_000), density=0.0005, format="csr", rng=1), "lanczos"),
-])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: np.ones((50, 20)), "dense gram"),
+        (lambda: sp.csr_array(np.ones((5_000, 200))), "dense gram"),
+        (lambda: sp.random_array((50_000, 1_000), density=0.001, format="csr", rng=1), "sparse gram"),
+        (lambda: sp.random_array((30_000, 9_000), density=0.0005, format="csr", rng=1), "lanczos"),
+    ],
+)
 def test_the_route_follows_the_cost(make, expected):
     assert routes.cheapest_route(make(), 10) == expected
 
@@ -194,28 +197,31 @@ def test_an_empty_item_has_no_direction():
 ONES = np.ones((4, 3))
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: spectrum([[np.nan, 1.0]]), ValueError, "X takes finite numbers, got 1 NaN or infinite"),
-    (lambda: spectrum(sp.csr_array([[np.inf, 1.0]])), ValueError, "X takes finite numbers, got 1 NaN or infinite"),
-    (lambda: spectrum(ONES, 0), ValueError, r"k takes an integer from 1 to 3 \(min\(n, p\)\), got 0"),
-    (lambda: spectrum(ONES, 4), ValueError, "k takes an integer from 1 to 3"),
-    (lambda: spectrum(ONES, 1.5), TypeError, "k takes an integer, got 1.5"),
-    (lambda: spectrum(ONES, True), TypeError, "k takes an integer, got True"),
-    (lambda: spectrum(np.ones(3)), ValueError, r"X takes a non-empty 2-dimensional array, got shape \(3,\)"),
-    (lambda: spectrum(np.ones((0, 3))), ValueError, "X takes a non-empty"),
-    (lambda: spectrum(sp.csr_array((3, 0))), ValueError, "X takes a non-empty"),
-    (lambda: spectrum(ONES * 1j), TypeError, "X takes real numbers, got dtype complex128"),
-    (lambda: spectrum([["a"]]), TypeError, "X takes real numbers"),
-    (lambda: spectrum_from_gram(np.ones((2, 3))), ValueError, "gram, square: got 3, takes 2"),
-    (lambda: spectrum_from_gram([[1.0, 2.0], [0.0, 1.0]]), ValueError, "gram takes a symmetric matrix"),
-    (lambda: spectrum_from_gram([[1.0, 2.0], [2.0, 1.0]]), ValueError, "gram takes a positive semidefinite .* -1"),
-    (lambda: spectrum_from_gram(np.eye(2), 3), ValueError, r"k takes an integer from 1 to 2 \(p\)"),
-    (lambda: spectrum_from_gram([[np.nan]]), ValueError, "gram takes finite numbers"),
-    (lambda: Spectrum([1.0, 2.0], np.eye(2)), ValueError, "sigma takes falling numbers"),
-    (lambda: Spectrum([1.0, -2.0], np.eye(2)), ValueError, "sigma takes numbers of at least 0"),
-    (lambda: Spectrum([2.0, 1.0], np.ones((2, 2))), ValueError, "V takes orthonormal columns"),
-    (lambda: Spectrum([2.0], np.eye(2)), ValueError, "V, with one column for each singular value: got 2, takes 1"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: spectrum([[np.nan, 1.0]]), ValueError, "X takes finite numbers, got 1 NaN or infinite"),
+        (lambda: spectrum(sp.csr_array([[np.inf, 1.0]])), ValueError, "X takes finite numbers, got 1 NaN or infinite"),
+        (lambda: spectrum(ONES, 0), ValueError, r"k takes an integer from 1 to 3 \(min\(n, p\)\), got 0"),
+        (lambda: spectrum(ONES, 4), ValueError, "k takes an integer from 1 to 3"),
+        (lambda: spectrum(ONES, 1.5), TypeError, "k takes an integer, got 1.5"),
+        (lambda: spectrum(ONES, True), TypeError, "k takes an integer, got True"),
+        (lambda: spectrum(np.ones(3)), ValueError, r"X takes a non-empty 2-dimensional array, got shape \(3,\)"),
+        (lambda: spectrum(np.ones((0, 3))), ValueError, "X takes a non-empty"),
+        (lambda: spectrum(sp.csr_array((3, 0))), ValueError, "X takes a non-empty"),
+        (lambda: spectrum(ONES * 1j), TypeError, "X takes real numbers, got dtype complex128"),
+        (lambda: spectrum([["a"]]), TypeError, "X takes real numbers"),
+        (lambda: spectrum_from_gram(np.ones((2, 3))), ValueError, "gram, square: got 3, takes 2"),
+        (lambda: spectrum_from_gram([[1.0, 2.0], [0.0, 1.0]]), ValueError, "gram takes a symmetric matrix"),
+        (lambda: spectrum_from_gram([[1.0, 2.0], [2.0, 1.0]]), ValueError, "gram takes a positive semidefinite .* -1"),
+        (lambda: spectrum_from_gram(np.eye(2), 3), ValueError, r"k takes an integer from 1 to 2 \(p\)"),
+        (lambda: spectrum_from_gram([[np.nan]]), ValueError, "gram takes finite numbers"),
+        (lambda: Spectrum([1.0, 2.0], np.eye(2)), ValueError, "sigma takes falling numbers"),
+        (lambda: Spectrum([1.0, -2.0], np.eye(2)), ValueError, "sigma takes numbers of at least 0"),
+        (lambda: Spectrum([2.0, 1.0], np.ones((2, 2))), ValueError, "V takes orthonormal columns"),
+        (lambda: Spectrum([2.0], np.eye(2)), ValueError, "V, with one column for each singular value: got 2, takes 1"),
+    ],
+)
 def test_bad_input_names_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -16,7 +16,7 @@ P, K, WIDTH = 6, 3, 4  # items, dimension, hidden units of the small models belo
 KINDS = [(model, normalization) for model in MODELS for normalization in NORMALIZATIONS]
 
 
-# ---- from users to scores
+# --- from users to scores ---
 
 
 def by_name(model, normalization, seed=0):
@@ -85,7 +85,7 @@ def test_rescaling_units_before_a_layer_norm_does_not():
     assert abs(moved.predictions(X) - trained.predictions(X)).max() > 0.1
 
 
-# ---- what Recipe refuses
+# --- what Recipe refuses ---
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_recipe_takes_the_least_of_each():
         Recipe("linear").k = 3
 
 
-# ---- five ways to compare items
+# --- five ways to compare items ---
 
 
 @pytest.mark.parametrize(("model", "normalization"), KINDS)

@@ -32,7 +32,7 @@ SHALLOW = [(model, normalization) for model in MODELS for normalization in NORMA
 STAY = 1e-300  # a learning rate: training returns its start
 
 
-# ---- losses
+# --- losses ---
 
 
 def batch_loss(recipe, w, X, keys, log_q):
@@ -124,7 +124,7 @@ def test_dropout_masks_are_independent_and_keep_the_mean():
     assert scipy.stats.chisquare(np.bincount(nearest, minlength=8), 4_000 * chance).pvalue > 1e-4
 
 
-# ---- training
+# --- training ---
 
 
 def numerical_gradient(loss, w, step=1e-4):
@@ -310,7 +310,7 @@ def test_the_start_keeps_the_size_of_a_vector(model):
         assert abs(np.corrcoef(one[:m], other[:m])[0, 1]) < 4.5 / math.sqrt(m)
 
 
-# ---- what train refuses
+# --- what train refuses ---
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_train_refuses_an_item_that_nobody_has_for_the_two_tower_model_alone():
     assert np.isfinite(trained.predictions(X)).all()
 
 
-# ---- the model trained for cosine
+# --- the model trained for cosine ---
 
 
 def small():

@@ -35,7 +35,7 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
-# ---- the grid
+# --- the grid ---
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -61,7 +61,7 @@ def test_the_grid_is_the_declared_one(model, device):
     assert deep.EPOCHS == (4, 8, 16, 32, 64)
 
 
-# ---- the choice
+# --- the choice ---
 
 
 def row(model, device, ndcg, dropout=0.0, decay=0.0, rate=0.003, epochs=16):
@@ -166,7 +166,7 @@ def test_the_band_holds_every_point_as_good_as_the_weakest_device():
     assert ("squared", "none", Recipe("squared", learning_rate=0.01)) in points
 
 
-# ---- what a worker does
+# --- what a worker does ---
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -226,7 +226,7 @@ def test_measure_by_definition(small):
         assert -1 <= popularity <= 1
 
 
-# ---- representatives
+# --- representatives ---
 
 
 def cosines(B):
@@ -321,7 +321,7 @@ def test_nearest_leaves_out_the_item_and_breaks_ties_by_number():
     assert deep_jobs.nearest(np.random.default_rng(0).random((20, 20))).shape == (20, 10)
 
 
-# ---- the tables
+# --- the tables ---
 
 
 def made_up_validate(recipe, data_seed, seed, epochs):
@@ -505,7 +505,7 @@ def test_overlap_table_is_overlap_at_k():
     np.testing.assert_allclose(np.diag(got), 1, atol=1e-6)
 
 
-# ---- does it reproduce?
+# --- does it reproduce? ---
 
 
 def test_verify_accepts_what_it_finds_again(study, capsys):

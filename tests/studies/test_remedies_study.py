@@ -31,7 +31,7 @@ def column(name, reading, remedy, model="Eq. 2"):
     return np.array([TABLE[reading, seed, remedy, model][study.NUMBERS.index(name)] for seed in study.DATA_SETS])
 
 
-# ---- complete
+# --- complete ---
 
 
 @pytest.mark.claim("remedies-measured")
@@ -57,7 +57,7 @@ def test_what_is_invariant_is_equal_in_all_scalings():
             np.testing.assert_allclose(rows, [rows[0]] * 3, atol=2e-4)
 
 
-# ---- computed anew
+# --- computed anew ---
 
 
 @pytest.mark.claim("remedies-measured")
@@ -101,7 +101,7 @@ def test_a_trained_row_of_the_table_computed_anew(reading):
     np.testing.assert_allclose(row[4:9], TABLE[row[:4]][:5], atol=0.03)
 
 
-# ---- the remedies of the study
+# --- the remedies of the study ---
 
 
 def small():
@@ -164,7 +164,7 @@ def test_items_that_nobody_took_along_with_another_one_are_left_out():
     assert study.comparable(data) is data
 
 
-# ---- what the chapter concludes, in the table and on data sets that it does not hold
+# --- what the chapter concludes, in the table and on data sets that it does not hold ---
 
 
 @pytest.mark.claim("remedies-measured")

@@ -31,7 +31,7 @@ def row_of(rows, **keys):
     return row
 
 
-# ---- the tables are what the code computes
+# --- the tables are what the code computes ---
 
 
 def test_every_data_set_once():
@@ -72,7 +72,7 @@ def test_our_reading_agrees_with_the_seeds():
         assert [row[key] for key in shared] == [other[key] for key in shared]
 
 
-# ---- its pieces, against computations of another kind
+# --- its pieces, against computations of another kind ---
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_the_limit_of_draws():
     assert abs(z).max() < 6
 
 
-# ---- what the chapters and the ledger count
+# --- what the chapters and the ledger count ---
 
 
 def verdict(claim_id):

@@ -81,7 +81,7 @@ def test_results_come_in_the_order_of_the_jobs(folder, monkeypatch):
     assert len(calls) == len(jobs)
 
 
-# ---- the code that a result depends on
+# --- the code that a result depends on ---
 
 
 def append(path, text):
