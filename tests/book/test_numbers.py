@@ -21,6 +21,8 @@ UNBOUND = {  # files whose numbers are still to be bound
     "03_first_objective.ipynb",
     "04_arbitrary_cosines.ipynb",
     "05_second_objective.ipynb",
+    "glossary.md",
+    "notation.md",
 }
 BOOK = Book()
 BOUND = [text for text in BOOK.texts if text.file not in UNBOUND]
