@@ -47,6 +47,7 @@ bench: $(developer) ## time the spectrum and the simulation against their compet
 	$(bin)/python benchmarks/simulation.py
 
 study: $(reader) ## compute the tables of long studies anew (some hours; it goes on where it was stopped)
+	$(bin)/python studies/seeds.py
 	$(bin)/python studies/remedies.py
 	$(bin)/python studies/minibatch.py
 	$(bin)/python studies/deep.py run

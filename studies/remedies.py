@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import readings
 
 from cossim_helpers import (
     Yardsticks,
@@ -49,31 +50,8 @@ MODELS_ELSEWHERE = MODELS[-2:]  # the best scaling of Eq. 1, and Eq. 2, are what
 NUMBERS = [field.name for field in fields(Yardsticks)]
 TRAINING_USERS = 1_000  # training runs on the first users of each data set, and so does one untreated fit, to compare
 
-OURS = "our reading"
-_DRAWN = np.random.default_rng(7).dirichlet(np.ones(5))  # p_c
-READINGS = {  # of the simulation in the paper, as in chapter 6, and more clusters
-    OURS: {},
-    "clusters: Dirichlet": {"cluster_probabilities": _DRAWN},
-    "clusters: 1/c": {"cluster_probabilities": 1 / np.arange(1, 6) / np.sum(1 / np.arange(1, 6))},
-    "popularity: drawn": {"popularity_law": "random"},
-    "popularity: Pareto": {"popularity_law": "random", "popularity_exponents": (1.25, 2.5)},
-    "popularity: β = 0.25": {"popularity_exponents": (0.25, 0.25)},
-    "popularity: β = 1.5": {"popularity_exponents": (1.5, 1.5)},
-    "taste: uniform": {"preference_law": "uniform"},
-    "taste: Dirichlet 0.1": {"preference_concentration": 0.1},
-    "taste: Dirichlet 10": {"preference_concentration": 10.0},
-    "activity: 1–1000": {"max_activity": 1_000},
-    "activity: 1–200": {"max_activity": 200},
-    "activity: 1–50": {"max_activity": 50},
-    "activity: 10–100": {"min_activity": 10, "max_activity": 100},
-    "activity: flat": {"activity_exponent": 0.0},
-    "activity: Pareto": {"activity_exponent": 1.5},
-    "all at once": {
-        "cluster_probabilities": _DRAWN,
-        "popularity_law": "random",
-        "preference_law": "uniform",
-        "max_activity": 1_000,
-    },
+OURS = readings.OURS
+READINGS = readings.READINGS | {  # of the simulation in the paper, as in chapter 6, and more clusters
     "20 clusters": {"n_clusters": 20},
     "5 clusters, taken for 20": {},
     "20 clusters, taken for 5": {"n_clusters": 20},

@@ -1,6 +1,6 @@
 """The sentences of chapters 6 and 8, measured on many data sets: writes studies/results/{seeds,readings}.csv.
 
-    python -m studies.seeds [--seeds SEED ...] [--reading-seeds SEED ...] [--output FOLDER]
+    python studies/seeds.py [--seeds SEED ...] [--reading-seeds SEED ...] [--output FOLDER]
 
 seeds.csv has one row for each seed of the book's own reading of the simulation: the numbers that both chapters state
 for seed 0. readings.csv has one row for each seed, reading and cut: Figure 1 in numbers. Deterministic: the same seeds
@@ -14,60 +14,35 @@ from pathlib import Path
 
 import numpy as np
 import scipy.optimize
+from readings import (
+    CUT,
+    READINGS,
+    SCALINGS,
+    K,
+    four_models,
+    gram_of,
+    measure_reading,
+    numbers_of,
+    panels_in_numbers,
+)
 
 from cossim_helpers import (
-    all_tied,
-    cluster_auc,
     cosine_similarity,
-    item_item_cosine,
     mean_cosine,
     overlap_at_k,
-    precision_at_k,
-    rescale,
     shrinkage,
     simulate_interactions,
     solve_factor_penalty,
-    solve_product_penalty,
     spectrum_from_gram,
+    yardsticks,
 )
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (*range(11), *range(101, 607, 101))  # of seeds.csv: 0, 1, …, 10 and 101, 202, …, 606, seventeen
 READING_SEEDS = (0, 1, 2, *range(101, 708, 101))  # of readings.csv: 0, 1, 2 and 101, 202, …, 707, ten
-K, CUT = 50, 100.0  # the paper's rank; λ = CUT² in Eq. 1 and CUT in Eq. 2
 MIXED = 0.1  # a direction with more weight than this on the rarer signs does not tell clusters apart
 USERS_OF_LIMIT = 4_000  # the limit of infinitely many draws is taken over the first users
-
-# --- chapter 6: Figure 1 under other readings of the paper ---
-
-_DRAWN = np.random.default_rng(7).dirichlet(np.ones(5))
-_FALLING = (1 / np.arange(1, 6)) / np.sum(1 / np.arange(1, 6))
-READINGS = {
-    "our reading": {},
-    "clusters: Dirichlet": {"cluster_probabilities": _DRAWN},
-    "clusters: 1/c": {"cluster_probabilities": _FALLING},
-    "popularity: drawn": {"popularity_law": "random"},
-    "popularity: Pareto": {"popularity_law": "random", "popularity_exponents": (1.25, 2.5)},
-    "popularity: β = 0.25": {"popularity_exponents": (0.25, 0.25)},
-    "popularity: β = 1.5": {"popularity_exponents": (1.5, 1.5)},
-    "taste: uniform": {"preference_law": "uniform"},
-    "taste: Dirichlet 0.1": {"preference_concentration": 0.1},
-    "taste: Dirichlet 10": {"preference_concentration": 10.0},
-    "activity: 1–1000": {"max_activity": 1_000},
-    "activity: 1–200": {"max_activity": 200},
-    "activity: 1–50": {"max_activity": 50},
-    "activity: 10–100": {"min_activity": 10, "max_activity": 100},
-    "activity: flat": {"activity_exponent": 0.0},
-    "activity: Pareto": {"activity_exponent": 1.5},
-    "all at once": {
-        "cluster_probabilities": _DRAWN,
-        "popularity_law": "random",
-        "preference_law": "uniform",
-        "max_activity": 1_000,
-    },
-}
-SCALINGS = {"V": 0.5, "Vd_half": 0.0, "Vd": -0.5}  # name of B → exponent of D = dMat(d)^e
-MODELS = (*SCALINGS, "eq2")
+USUAL = ("auc", "distance", "within", "between")  # the yardsticks of most cosines
 
 # --- chapter 8: f(σ, cut) of each named cosine; the penalty is cut² for Eq. 1 and decay on A and B, cut for Eq. 2 ---
 
@@ -84,12 +59,6 @@ FILTERS = {
 }
 
 
-def gram_of(X):
-    """XᵀX in blocks of rows: dense blocks are faster here than a sparse product, and as exact (whole numbers)."""
-    blocks = (X[start : start + 2_000].toarray() for start in range(0, X.shape[0], 2_000))
-    return sum(rows.T @ rows for rows in blocks)
-
-
 def truth_of(item_cluster):
     return (item_cluster[:, None] == item_cluster).astype(float)
 
@@ -98,57 +67,9 @@ def off_diagonal(matrix):
     return matrix[np.triu_indices(len(matrix), 1)]
 
 
-def distance(cosine, truth):
-    """Root mean square of cosine minus truth, over all pairs."""
-    return np.sqrt(np.mean(off_diagonal(cosine - truth) ** 2))
-
-
 def filtered(V, f):
     """cos_f: rows of V dMat(f)^{1/2}."""
     return cosine_similarity(V * np.sqrt(f))
-
-
-def four_models(top, cut):
-    """Cosines of Eq. 1 in three scalings and of Eq. 2, the product of each fit of Eq. 1, and d."""
-    fit, d = solve_product_penalty(top, cut**2), shrinkage(top.sigma, cut**2)
-    fits = [rescale(fit, d**exponent) for exponent in SCALINGS.values()]
-    cosines = [item_item_cosine(each) for each in (*fits, solve_factor_penalty(top, cut))]
-    return dict(zip(MODELS, cosines, strict=True)), [each.A @ each.B.T for each in fits], d
-
-
-def panels_in_numbers(cosines, item_cluster):
-    """AUC, mean cosines, precision and distance of each of the four models."""
-    truth, row = truth_of(item_cluster), {}
-    for name, cosine in cosines.items():
-        row[f"auc_{name}"] = cluster_auc(cosine, item_cluster)
-        row[f"within_{name}"], row[f"between_{name}"] = mean_cosine(cosine, item_cluster)
-        row[f"precision_{name}"] = precision_at_k(cosine, item_cluster, 10)
-        row[f"distance_{name}"] = distance(cosine, truth)
-    row["change"] = abs(cosines["V"] - cosines["Vd"]).max()
-    row["overlap"] = overlap_at_k(cosines["V"], cosines["Vd"], 10)
-    return row
-
-
-def figure_1(top, item_cluster, cut):
-    """One row of readings.csv: Figure 1 in numbers, for the λ of both objectives that cut at σ = cut."""
-    cosines, products, d = four_models(top, cut)
-    kappa, expected = d[0] / d[-1], (top.V * d) @ top.V.T  # Â B̂ᵀ, what all scores come from
-    return panels_in_numbers(cosines, item_cluster) | {
-        "limit": 2 * (kappa - 1) / (kappa + 1),  # no cosine can move by more
-        "tied": float(all_tied(cosines["eq2"])),
-        "one_product": float(all(abs(product - expected).max() <= 1e-12 * abs(expected).max() for product in products)),
-        "above_100": float(np.count_nonzero(top.sigma > 100)),
-    }
-
-
-def measure_reading(seed, reading):
-    """Rows (seed, reading, cut, numbers) of readings.csv: cut at σ = 100, as in the paper, and at σ_7 of the data."""
-    data = simulate_interactions(**({"rng": seed} | READINGS[reading]))
-    top = spectrum_from_gram(gram_of(data.X), K)
-    return [
-        {"seed": seed, "reading": reading, "cut": name} | figure_1(top, data.item_cluster, cut)
-        for name, cut in (("at 100", CUT), ("at sigma_7", top.sigma[6]))
-    ]
 
 
 # --- our reading, looked at closely ---
@@ -164,8 +85,7 @@ def chapter_6(top, data):
     row["smallest_eq2"] = off_diagonal(cosines["eq2"]).min()
     row["weight_1_eq2"] = (sigma[0] - CUT) / np.maximum(sigma - CUT, 0).sum()
     without = cosine_similarity(solve_factor_penalty(top, CUT).B[:, 1:])
-    row["auc_without_1"], row["distance_without_1"] = cluster_auc(without, cluster), distance(without, truth)
-    row["between_without_1"] = mean_cosine(without, cluster)[1]
+    row |= numbers_of("without_1", without, cluster, ("auc", "distance", "between"))
 
     n_clusters = data.user_preference.shape[1]
     for c in range(n_clusters):  # exponent of the popularity, and mean cosine within the cluster under B = V
@@ -175,14 +95,12 @@ def chapter_6(top, data):
 
     other = {"Vs2": sigma**4, "Vd_minus_half": 1 / d}  # other readings of the middle panels, as weights f
     for name, f in other.items():
-        cosine = filtered(top.V, f)
-        row[f"auc_{name}"], row[f"distance_{name}"] = cluster_auc(cosine, cluster), distance(cosine, truth)
-        row[f"within_{name}"], row[f"between_{name}"] = mean_cosine(cosine, cluster)
+        row |= numbers_of(name, filtered(top.V, f), cluster, USUAL)
     row["change_other"] = abs(filtered(top.V, other["Vs2"]) - filtered(top.V, other["Vd_minus_half"])).max()
 
-    aucs = [cluster_auc(cosine_similarity(top.V[:, :k]), cluster) for k in range(2, 13)]
+    aucs = [yardsticks(cosine_similarity(top.V[:, :k]), cluster).auc for k in range(2, 13)]
     row["best_rank"] = 2.0 + np.argmax(aucs)
-    at_6 = [distance(filtered(top.V[:, :6], d[:6] ** power), truth) for power in (0, 1, 2)]
+    at_6 = [yardsticks(filtered(top.V[:, :6], d[:6] ** power), cluster).distance for power in (0, 1, 2)]
     row["distance_at_6_least"], row["distance_at_6_most"] = min(at_6), max(at_6)
     row["change_at_6"] = abs(filtered(top.V[:, :6], np.ones(6)) - filtered(top.V[:, :6], d[:6] ** 2)).max()
 
@@ -238,16 +156,12 @@ def chapter_8(top, data, gram):
     """What chapter 8 states for its own data. `top`: the first 50 directions, `gram`: XᵀX."""
     V, sigma, cluster = top.V, top.sigma, data.item_cluster
     member = np.eye(data.user_preference.shape[1])[cluster]
-    truth, row = member @ member.T, {}
-    cosines = {name: filtered(V, f(sigma, CUT)) for name, f in FILTERS.items() if name != "X"}
+    row, cosines = {}, {name: filtered(V, f(sigma, CUT)) for name, f in FILTERS.items() if name != "X"}
     cosines["X"] = _normalized(gram)
     for name, cosine in cosines.items():
-        row[f"auc_{name}"], row[f"distance_{name}"] = cluster_auc(cosine, cluster), distance(cosine, truth)
-        row[f"within_{name}"], row[f"between_{name}"] = mean_cosine(cosine, cluster)
+        row |= numbers_of(name, cosine, cluster, USUAL)
     for k in range(3, 11):
-        cosine = cosine_similarity(V[:, :k])
-        row[f"distance_V{k}"] = distance(cosine, truth)
-        row[f"within_V{k}"], row[f"between_V{k}"] = mean_cosine(cosine, cluster)
+        row |= numbers_of(f"V{k}", cosine_similarity(V[:, :k]), cluster, ("distance", "within", "between"))
 
     mixed = mixed_weights(V[:, :8], member)
     row |= {f"mixed_{i + 1}": mixed[i] for i in range(8)} | {f"sigma_{i + 1}": sigma[i] for i in range(8)}
@@ -265,7 +179,7 @@ def chapter_8(top, data, gram):
     row["between_eq2_direction_1"] = np.sqrt(share[i] * share[j])[cluster[i] != cluster[j]].mean()
     row["v1_correlation"] = np.corrcoef(V[:, 0], data.X.sum(axis=0))[0, 1]
 
-    return row | _oracle(V, sigma, member) | _hidden_labels(V, member) | _limits(data, gram, truth)
+    return row | _oracle(V, sigma, member) | _hidden_labels(V, member, cluster) | _limits(data, gram)
 
 
 def _normalized(gram):
@@ -306,7 +220,7 @@ def general_loss(z, V, Y):
     return value / (len(Y) * (len(Y) - 1)), (V.T @ dB).ravel() / (len(Y) * (len(Y) - 1))
 
 
-def _hidden_labels(V, member):
+def _hidden_labels(V, member, cluster):
     """Oracle and general G, fitted to the labels of four items in five and tested on the others."""
     shown = np.arange(len(V)) % 5 != 0
     diagonal = best_filter(V[shown], member[shown], np.ones(K))[1]
@@ -314,11 +228,11 @@ def _hidden_labels(V, member):
     fitted = scipy.optimize.minimize(
         general_loss, start, args=(V[shown], member[shown]), jac=True, method="L-BFGS-B", options={"maxiter": 60}
     )
-    hidden = member[~shown] @ member[~shown].T
-    return {
-        "hidden_diagonal": distance(filtered(V[~shown], diagonal), hidden),
-        "hidden_general": distance(cosine_similarity(V[~shown] @ fitted.x.reshape(K, K)), hidden),
+    tested = {
+        "hidden_diagonal": filtered(V[~shown], diagonal),
+        "hidden_general": cosine_similarity(V[~shown] @ fitted.x.reshape(K, K)),
     }
+    return {name: yardsticks(cosine, cluster[~shown]).distance for name, cosine in tested.items()}
 
 
 def taken_once(weights, k_u):
@@ -346,7 +260,7 @@ def limit_grams(data):
     return once, limit
 
 
-def _limits(data, gram, truth):
+def _limits(data, gram):
     """Mean cosines in the population of items taken once, and distances to the truth for infinitely many draws."""
     once, limit = limit_grams(data)
     row, cluster = {}, data.item_cluster
@@ -362,7 +276,7 @@ def _limits(data, gram, truth):
         V, cut = top.V * used[:, None], CUT / np.sqrt(n_users)
         found = {"X": _normalized(matrix), "V5": cosine_similarity(V[:, :5]), "V6": cosine_similarity(V[:, :6])}
         found |= {name: filtered(V, FILTERS[name](top.sigma, cut)) for name in ("eq5", "eq2")}
-        row |= {f"{when}_{name}": distance(cosine, truth) for name, cosine in found.items()}
+        row |= {f"{when}_{name}": yardsticks(cosine, cluster).distance for name, cosine in found.items()}
     return row
 
 

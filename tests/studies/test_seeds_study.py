@@ -1,4 +1,4 @@
-"""studies/seeds.py: its tables belong to its code, and what chapters 6 and 8 count in them is so."""
+"""studies/seeds.py and readings.py: their tables belong to the code, and what chapters 6 and 8 count in them is so."""
 
 import csv
 from functools import cache
@@ -9,7 +9,8 @@ import pytest
 import yaml
 from oracles import cosine_by_loops
 
-from cossim_helpers import simulate_interactions, spectrum
+from cossim_helpers import simulate_interactions, spectrum, yardsticks
+from studies import readings
 from studies import seeds as study
 
 ROOT = Path(__file__).parents[2]
@@ -85,15 +86,10 @@ def loops(B):
     return np.array(cosine_by_loops(B, B))
 
 
-def test_distance_and_filters_by_loops(small):
+def test_filters_and_products_by_loops(small):
     data, top = small
     f = top.sigma**1.5
-    cosine = loops(top.V * np.sqrt(f))
-    truth = study.truth_of(data.item_cluster)
-    squares = [
-        (cosine[i, j] - float(data.item_cluster[i] == data.item_cluster[j])) ** 2 for i in range(60) for j in range(i)
-    ]
-    assert study.distance(study.filtered(top.V, f), truth) == pytest.approx(np.sqrt(np.mean(squares)), abs=1e-12)
+    assert study.filtered(top.V, f) == pytest.approx(loops(top.V * np.sqrt(f)), abs=1e-12)
     assert study.gram_of(data.X) == pytest.approx((data.X.T @ data.X).toarray(), abs=0)
 
 
@@ -114,11 +110,10 @@ def test_mixed_weights_by_loops(small):
 def test_losses_and_their_gradients(small):
     data, top = small
     member, rng = np.eye(3)[data.item_cluster], np.random.default_rng(6)
-    truth = study.truth_of(data.item_cluster)
     g, G = rng.random(12) + 0.1, rng.standard_normal((12, 12))
-    of_g = study.distance(study.filtered(top.V, g**2), truth) ** 2
+    of_g = yardsticks(study.filtered(top.V, g**2), data.item_cluster).distance ** 2
     assert study.oracle_loss(g, top.V, member)[0] == pytest.approx(of_g, abs=1e-12)
-    of_G = study.distance(loops(top.V @ G), truth) ** 2
+    of_G = yardsticks(loops(top.V @ G), data.item_cluster).distance ** 2
     assert study.general_loss(G.ravel(), top.V, member)[0] == pytest.approx(of_G, abs=1e-12)
     for loss, z in ((study.oracle_loss, g), (study.general_loss, G.ravel())):
         slope = loss(z, top.V, member)[1]
@@ -167,7 +162,7 @@ def verdict(claim_id):
 
 
 def four(number):
-    return np.array([column(f"{number}_{model}") for model in study.MODELS])
+    return np.array([column(f"{number}_{model}") for model in readings.MODELS])
 
 
 @cache
