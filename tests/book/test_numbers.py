@@ -21,6 +21,7 @@ UNBOUND = {  # files whose numbers are still to be bound
     "03_first_objective.ipynb",
     "04_arbitrary_cosines.ipynb",
     "05_second_objective.ipynb",
+    "06_figure_1.ipynb",
     "07_remedies.ipynb",
     "09_who_picks_d.ipynb",
     "glossary.md",
