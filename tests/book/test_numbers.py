@@ -24,6 +24,7 @@ UNBOUND = {  # files whose numbers are still to be bound
     "06_figure_1.ipynb",
     "07_remedies.ipynb",
     "09_who_picks_d.ipynb",
+    "10_beyond_linear.ipynb",
     "glossary.md",
     "notation.md",
 }

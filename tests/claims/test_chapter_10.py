@@ -365,6 +365,22 @@ def test_most_of_the_largest_gap_is_gauge(points, model, kind):
 
 
 @pytest.mark.claim("deep-mostly-gauge")
+def test_over_all_points_the_rule_narrows_the_range_only_in_part(points):
+    def size(model, rule):
+        means = [
+            numbers[rule, "auc"].mean()
+            for (kind, name, _), own in points.items()
+            if (kind, name) == ("band", model)
+            for numbers in own.values()
+        ]
+        return max(means) - min(means)
+
+    assert size("squared", "canonical") < size("squared", "as trained") / 2
+    for model in ("linear", "two-tower"):
+        assert size(model, "as trained") / 2 < size(model, "canonical")
+
+
+@pytest.mark.claim("deep-mostly-gauge")
 def test_the_table_of_representatives_by_other_code(points):
     """Absorb the gain, center each row, then bring the coordinates of the users to one scale; as a projection."""
     X, _, _, cluster = deep_jobs.data(0)
