@@ -25,7 +25,13 @@ UNBOUND = {  # files whose numbers are still to be bound
     "07_remedies.ipynb",
     "09_who_picks_d.ipynb",
     "10_beyond_linear.ipynb",
+    "404.md",
+    "api.md",
+    "bibliography.md",
+    "claims.md",
     "glossary.md",
+    "index.md",
+    "myths.md",
     "notation.md",
 }
 BOOK = Book()
