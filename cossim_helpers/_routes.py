@@ -32,6 +32,8 @@ def sparse_gram(X, k):
 
 def lanczos(X, k):
     """ARPACK, and again on what it left over until nothing larger is there: it may miss copies of a repeated σ."""
+    if k == min(X.shape):  # more than ARPACK takes
+        return triangular(X, k)
     try:
         sigma, V = _arpack(X, k)
         while sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:

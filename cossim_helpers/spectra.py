@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from ._routes import (
+    EPS,
     GRAM_IS_ENOUGH,
     ROUTES,
     cheapest_route,
@@ -20,7 +21,7 @@ from ._routes import (
 )
 from ._validation import non_negative, real_array, real_matrix, real_number, require_same, whole_number
 
-_NOISE = 1e-6  # length of a part of a singular vector that is rounding where the exact part is zero
+_STEPS = 20  # in most data, fewer lead from any item to any other; a chain of items takes as many as it is long
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,8 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     Spectrum
         sigma of shape (k,), V of shape (p, k). Singular values within rounding of zero are 0. Exact zeros of V are
         kept where σ > 0: at empty items, and outside of the connected component of the data that a vector lives in
-        (users link their items). So an item that a model has no direction for gets no cosine made of rounding.
+        (users link their items, by however small a number), also where two components share a σ. So an item that a
+        model has no direction for gets no cosine made of rounding.
 
     Raises
     ------
@@ -90,7 +92,8 @@ def spectrum(X, k: int | None = None) -> Spectrum:
 
     Notes
     -----
-    The route is chosen by its estimated cost; u = 2.2e-16 is the rounding unit, m = min(n, p).
+    Each component is solved on its own, on the route of the least estimated cost; u = 2.2e-16 is the rounding unit,
+    m = min(n, p).
 
     ============== ============================================ ==============================================
     route          what it does                                 error of σ_i
@@ -121,11 +124,15 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     X = real_matrix("X", X)
     k = min(X.shape) if k is None else whole_number("k", k, low=1, high=min(X.shape), why=" (min(n, p))")
     X, exponent = near_one(X)
-    route = ROUTES[cheapest_route(X, k)]
-    sigma, V = route(X, k)
-    if route is not triangular and not sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:
-        sigma, V = triangular(X, k)
-    return Spectrum(np.ldexp(sigma, exponent), _fix_signs(_without_noise(sigma, V, _item_components(X))))
+    solved, top = [], np.zeros(0)  # of each connected component; the k largest values so far
+    for piece, items, size in _pieces(X):
+        if top.size == k and top[-1] >= size:
+            break
+        solved.append((items, *_top_pairs(piece, min(k, *piece.shape))))
+        top = -np.sort(-np.append(top, solved[-1][1]))[:k]
+    sigma, V = _joined(solved, X.shape[1], k)
+    sigma = np.where(sigma > max(X.shape) * EPS * sigma[0], sigma, 0.0)
+    return Spectrum(np.ldexp(sigma, exponent), _fix_signs(V))
 
 
 def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
@@ -143,7 +150,7 @@ def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
     Returns
     -------
     Spectrum
-        Eigenvalues within rounding of zero, 4 max(p, 8) u of the largest, become σ = 0.
+        Eigenvalues within rounding of zero, 4 max(p, 8) u of the largest, become σ = 0. Exact zeros as in `spectrum`.
 
     Raises
     ------
@@ -159,14 +166,15 @@ def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
         raise ValueError(f"gram takes a symmetric matrix, got max|gram − gramᵀ| = {asymmetry:.3g}")
     p = len(gram)
     k = p if k is None else whole_number("k", k, low=1, high=p, why=" (p)")
-    eigenvalues, V = top_eigenpairs(gram, p)  # all of them: a negative one must not go unseen
+    label = connected_components(sp.csr_array(gram), directed=False)[1]
+    groups = [np.flatnonzero(label == number) for number in np.unique(label[gram.any(axis=1)])]
+    pieces = [(items, *top_eigenpairs(gram[np.ix_(items, items)], items.size)) for items in groups]
+    eigenvalues, V = _joined(pieces, p, p)  # all of them: a negative one must not go unseen
     negligible = rounding(p) * abs(eigenvalues).max()
     if eigenvalues[-1] < -negligible:
         raise ValueError(f"gram takes a positive semidefinite matrix, got an eigenvalue of {eigenvalues[-1]:.6g}")
     sigma = np.sqrt(np.where(eigenvalues > negligible, eigenvalues, 0.0)[:k])
-    links = connected_components(sp.csr_array(gram), directed=False)[1]
-    component = np.where(gram.any(axis=1), 1 + links, 0)
-    return Spectrum(sigma, _fix_signs(_without_noise(sigma, V[:, :k], component)))
+    return Spectrum(sigma, _fix_signs(V[:, :k]))
 
 
 def item_gram(X) -> np.ndarray:
@@ -174,26 +182,42 @@ def item_gram(X) -> np.ndarray:
     return gram_by_dense_blocks(real_matrix("X", X))
 
 
-# --- what makes V one matrix for each X: exact zeros, and signs ---
+# --- exact zeros: XᵀX is block-diagonal over the connected components of the data, and each is solved on its own ---
 
 
-def _item_components(X):
-    """The connected component of each item, from 1 on; 0 for an empty item. A user with two items links them."""
+def _pieces(X):
+    """(its part of X, its items, its Frobenius norm) of each connected component, the norms falling.
+
+    A user with two items links them. Items without users are in none.
+    """
+    pattern = X != 0
     if sp.issparse(X):
-        pattern = sp.csr_array((np.ones(X.nnz, np.float32), X.indices, X.indptr), shape=X.shape)
-        if not X.data.all():  # stored zeros link nothing
-            pattern = sp.csr_array(X != 0, dtype=np.float32)
-    else:
-        pattern = X != 0
+        pattern = sp.csr_array(pattern, dtype=np.float32)  # without stored zeros: they link nothing
     there = np.asarray(pattern.sum(axis=0)).ravel() > 0
-    before, reached = ~there, there & (np.cumsum(there) == 1)  # from the first item on: most data are in one piece
-    while not np.array_equal(reached, before):
-        before, reached = reached, _linked(pattern, reached)
-    if np.array_equal(reached, there):
-        return there.astype(int)
-    pattern = sp.csr_array(pattern)
-    links = sp.block_array([[None, pattern], [pattern.T, None]], format="csr")
-    return np.where(there, 1 + connected_components(links, directed=False)[1][X.shape[0] :], 0)
+    if _in_one_piece(pattern, there):
+        if there.any():
+            yield X if there.all() else X[:, there], np.flatnonzero(there), np.inf
+        return
+    links = sp.block_array([[None, sp.csr_array(pattern)], [pattern.T, None]], format="csr")
+    label = connected_components(links, directed=False)[1]
+    owner, label = label[: X.shape[0]], label[X.shape[0] :]
+    users, items = np.argsort(owner, kind="stable"), np.argsort(label, kind="stable")
+    items = items[there[items]]
+    X = X[users][:, items]
+    squares = np.bincount(owner[users], np.asarray((X * X).sum(axis=1)).ravel(), minlength=1 + label.max())
+    for number in sorted(np.unique(label[there]), key=lambda number: -squares[number]):
+        rows, columns = (slice(*np.searchsorted(of, [number, number + 1])) for of in (owner[users], label[items]))
+        yield X[rows, columns], items[columns], np.sqrt(squares[number])
+
+
+def _in_one_piece(pattern, there):
+    """Whether users link all of the items that are there, as far as _STEPS from the first of them tell."""
+    reached = there & (np.cumsum(there) == 1)
+    for _ in range(_STEPS):
+        if np.array_equal(reached, there):
+            return True
+        reached = _linked(pattern, reached)
+    return False
 
 
 def _linked(pattern, items):
@@ -203,16 +227,37 @@ def _linked(pattern, items):
     return pattern[pattern[:, items].any(axis=1)].any(axis=0)
 
 
-def _without_noise(sigma, V, component):
-    """V with exact zeros where the exact vectors are zero: at empty items, and outside of a vector's component.
+def _top_pairs(X, k):
+    """Top k of one component."""
+    route = ROUTES[cheapest_route(X, k)]
+    sigma, V = route(X, k)
+    if route is not triangular and not sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:
+        return triangular(X, k)
+    return sigma, V
 
-    XᵀX is block-diagonal over the connected components, so a singular vector with σ > 0 lives in one of them (where
-    σ is repeated, it can be chosen so). What rounding puts elsewhere would become a cosine of any size once the
-    penalty removes the directions of that component.
+
+def _joined(pieces, p, k):
+    """The top k values and vectors of all pieces, and any complement with value 0 where they are fewer.
+
+    Rounding in one piece never reaches the items of another, and values that agree do not mix their vectors.
     """
-    part = np.zeros((component.max() + 1, sigma.size))  # squared length of each vector in each component, 0: empty
-    np.add.at(part, component, V**2)
-    return np.where((part < _NOISE**2)[component] & (sigma > 0), 0.0, V)
+    values = np.concatenate([np.zeros(0), *(own for _, own, _ in pieces)])
+    order = np.argsort(-values, kind="stable")[:k]
+    V, column, first = np.zeros((p, order.size)), np.full(values.size, -1), 0
+    column[order] = np.arange(order.size)
+    for items, own, vectors in pieces:
+        to = column[first : first + own.size]
+        V[np.ix_(items, to[to >= 0])] = vectors[:, to >= 0]
+        first += own.size
+    if missing := k - order.size:  # empty items, and what components with fewer users than items leave over
+        complement = np.linalg.qr(np.column_stack([V, np.zeros((p, missing))]))[0][:, order.size :]
+        values, V = np.append(values[order], np.zeros(missing)), np.column_stack([V, complement])
+        order = np.argsort(-values, kind="stable")
+        return values[order], V[:, order]
+    return values[order], V
+
+
+# --- signs ---
 
 
 def _fix_signs(V):
