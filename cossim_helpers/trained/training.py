@@ -33,6 +33,7 @@ def train_model(X, recipe: Recipe, *, rng=0) -> TrainedModel:
     rng : int, SeedSequence, Generator or None
         Source of one key (SPEC 7), from which the start, the order of the users, the masks and the positives follow.
         Recipes with the same model and k start from the same weights and see the users in the same order.
+
     Returns
     -------
     TrainedModel
@@ -44,7 +45,8 @@ def train_model(X, recipe: Recipe, *, rng=0) -> TrainedModel:
         For a matrix with other numbers than 0 and 1, an empty row, fewer rows than a batch takes, or, for a two-tower
         model, an empty column.
     """
-    return train_checkpoints(X, recipe, [recipe.epochs], rng=rng)[recipe.epochs]
+    epochs = instance_of("recipe", recipe, Recipe).epochs
+    return train_checkpoints(X, recipe, [epochs], rng=rng)[epochs]
 
 
 def train_checkpoints(X, recipe: Recipe, epochs: Sequence[int], *, rng=0) -> dict[int, TrainedModel]:
@@ -70,6 +72,8 @@ def train_checkpoints(X, recipe: Recipe, epochs: Sequence[int], *, rng=0) -> dic
     instance_of("recipe", recipe, Recipe)
     X = zero_one_matrix("X", X)
     whole_number("recipe.batch_size", recipe.batch_size, low=1, high=len(X), why=" (users)")
+    if not np.iterable(epochs):
+        raise TypeError(f"epochs takes a sequence of integers, got {epochs!r} ({type(epochs).__name__})")
     keep = {whole_number("epochs", epoch, low=1, high=recipe.epochs, why=" (recipe.epochs)") for epoch in epochs}
     if not keep:
         raise ValueError("epochs takes at least one epoch, got none")

@@ -334,8 +334,16 @@ def test_train_refuses(change, error, match):
         train_model(change(X), Recipe("linear", epochs=1, k=K, batch_size=6))
 
 
+@pytest.mark.parametrize("recipe", [None, "linear", {}, Recipe])
+def test_train_takes_a_recipe(recipe):
+    for train in (train_model, functools.partial(train_checkpoints, epochs=[1])):
+        with pytest.raises(TypeError, match=r"^recipe takes Recipe"):
+            train(np.ones((6, 3)), recipe)
+
+
 @pytest.mark.parametrize(
-    ("epochs", "error"), [((3,), ValueError), ((0,), ValueError), ((), ValueError), ((1.5,), TypeError)]
+    ("epochs", "error"),
+    [((3,), ValueError), ((0,), ValueError), ((), ValueError), ((1.5,), TypeError), (2, TypeError), (None, TypeError)],
 )
 def test_train_refuses_epochs_that_it_does_not_reach(epochs, error):
     X = small_interactions(np.random.default_rng(0), 6)
