@@ -15,13 +15,25 @@ T = TypeVar("T")
 
 def real_array(name: str, value, *, ndim: int) -> np.ndarray:
     """`value` as a finite float64 array with `ndim` dimensions, none of them empty."""
-    array = np.asarray(value)
+    array = plain_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} takes real numbers, got dtype {array.dtype}")
     if array.ndim != ndim or array.size == 0:
         raise ValueError(f"{name} takes a non-empty {ndim}-dimensional array, got shape {array.shape}")
+    with np.errstate(over="ignore"):  # long doubles may have no float64
+        array = array.astype(np.float64, copy=False)
     _require_finite(name, array)
-    return array.astype(np.float64, copy=False)
+    return array
+
+
+def plain_array(name: str, value) -> np.ndarray:
+    """`value` as an array of any type and shape; a masked one is refused, since its mask would be lost."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} takes an array without a mask, got a masked one: fill what is missing")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} takes an array, got what is none: {error}") from None
 
 
 def real_matrix(name: str, value) -> np.ndarray | sp.csr_array:
@@ -58,7 +70,10 @@ def real_number(
     """`value` as a finite float that keeps the bounds: at_least ≤ value ≤ at_most, above < value < below."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} takes a real number, got {value!r} ({type(value).__name__})")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
     if not (np.isfinite(number) and at_least <= number <= at_most and above < number < below):
         bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
         wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if np.isfinite(bound))
@@ -115,7 +130,7 @@ def zero_one_matrix(name: str, value) -> np.ndarray:
 
 def item_integers(name: str, value, n_items: int) -> np.ndarray:
     """`value` as an array of integers, one for each item."""
-    array = np.asarray(value)
+    array = plain_array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} takes integers, got dtype {array.dtype}")
     require_same(f"{name}, one for each item", array.shape, (n_items,))
@@ -124,7 +139,7 @@ def item_integers(name: str, value, n_items: int) -> np.ndarray:
 
 def one_of(name: str, value, choices: Collection[str]) -> str:
     """`value`, unless it is none of the choices."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} takes one of {tuple(choices)}, got {value!r}")
     return value
 

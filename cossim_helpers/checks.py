@@ -8,7 +8,7 @@ import importlib.resources
 import numpy as np
 import yaml
 
-from ._validation import real_number
+from ._validation import plain_array, real_number
 
 
 @functools.cache
@@ -126,7 +126,7 @@ def _two_arrays(first, second):
 
 
 def _numbers(name, value):
-    array = np.asarray(value)
+    array = plain_array(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(
             f"{name} takes real numbers, got {array.dtype}: compare the numbers behind it, not a verdict about them"

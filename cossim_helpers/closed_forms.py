@@ -128,7 +128,8 @@ def solve_factor_penalty(spectrum: Spectrum, lam: float, k: int | None = None) -
     Steck, Ekanadham and Kallus (2024), Eq. 2 and Eq. 6; Zheng, Ding and Nie (2018).
     """
     sigma, V = _top(spectrum, k)
-    kept = spectrum.exceeds(penalty(lam))[: sigma.size]
+    lam = penalty(lam)
+    kept = spectrum.exceeds(lam)[: sigma.size]
     root = np.sqrt(np.where(kept, sigma - lam, 0.0))  # √(σ (1 − λ/σ)_+) = √((σ − λ)_+)
     return Factors(V * np.divide(root, sigma, out=np.zeros_like(root), where=root > 0), V * root)
 

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ._validation import instance_of, penalty, real_array, real_matrix, real_number, require_same, whole_number
+from ._validation import (
+    instance_of,
+    penalty,
+    plain_array,
+    real_array,
+    real_matrix,
+    real_number,
+    require_same,
+    whole_number,
+)
 from .closed_forms import Factors
 
 _BLOCK = 1_000  # rows of the residual that are held at once
@@ -154,11 +163,16 @@ def minimize_factors(
     """
     if not callable(objective_and_gradients):
         raise TypeError(f"objective_and_gradients takes a callable, got {type(objective_and_gradients).__name__}")
-    if not isinstance(start, (Sequence, np.ndarray)) or isinstance(start, str):
+    if (
+        not isinstance(start, (Sequence, np.ndarray))
+        or isinstance(start, str)
+        or (isinstance(start, np.ndarray) and start.ndim == 0)
+    ):
         raise TypeError(f"start takes a sequence of arrays, got {type(start).__name__}")
     if len(start) == 0:
         raise ValueError("start takes at least one array, got none")
-    begin = [real_array(f"start[{i}]", one, ndim=np.ndim(one)) for i, one in enumerate(start)]
+    begin = [plain_array(f"start[{i}]", one) for i, one in enumerate(start)]
+    begin = [real_array(f"start[{i}]", one, ndim=one.ndim) for i, one in enumerate(begin)]
     tol = real_number("tol", tol, above=0.0)
     rounds = whole_number("max_iterations", max_iterations, low=1)
     return _lbfgs(objective_and_gradients, begin, tol, rounds)
