@@ -83,7 +83,8 @@ def spectrum(X, k: int | None = None) -> Spectrum:
         sigma of shape (k,), V of shape (p, k). Singular values within rounding of zero are 0. Exact zeros of V are
         kept where σ > 0: at empty items, and outside of the connected component of the data that a vector lives in
         (users link their items, by however small a number), also where two components share a σ. So an item that a
-        model has no direction for gets no cosine made of rounding.
+        model has no direction for gets no cosine made of rounding. What crosses a link is right to about u in V:
+        below 1e-14 of σ_1, a link that is all that two communities share may be lost to rounding.
 
     Raises
     ------
