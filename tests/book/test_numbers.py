@@ -23,6 +23,7 @@ UNBOUND = {  # files whose numbers are still to be bound
     "05_second_objective.ipynb",
     "06_figure_1.ipynb",
     "07_remedies.ipynb",
+    "08_why_unique_is_not_true.ipynb",
     "09_who_picks_d.ipynb",
     "10_beyond_linear.ipynb",
     "404.md",
