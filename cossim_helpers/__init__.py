@@ -1,12 +1,19 @@
 """Small helpers behind the book: one module a stage, from the data to the figures.
 
 simulation → spectra → closed_forms → gauge → similarity → metrics → plots.
-Objectives, checks, remedies and shares of variance stand beside; `trained` holds the models without a closed form,
-`widget` the dial. Matplotlib, JAX and SymPy load where they are used.
+Objectives, checks, remedies (of the data, and after the fit) and shares of variance stand beside. `trained` holds the
+models without a closed form, `widget` the dial. Matplotlib, JAX and SymPy load where they are used.
 """
 
 from .checks import check, check_at_least, check_at_most, check_differs
 from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
+from .data_remedies import (
+    activity_normalized,
+    inverse_propensity_scaled,
+    propensities,
+    shifted_pmi,
+    standardized_gram,
+)
 from .gauge import reparameterize, rescale, rotate
 from .metrics import (
     Yardsticks,
@@ -32,16 +39,11 @@ from .objectives import (
 )
 from .plots import block_average, plot_cosine_matrix, plot_cosine_panels
 from .remedies import (
-    activity_normalized,
     fractionally_whitened_cosine,
-    inverse_propensity_scaled,
     layer_norm,
-    propensities,
     score_column_cosine,
     score_row_cosine,
-    shifted_pmi,
     spectral_cosine,
-    standardized_gram,
     whitened_cosine,
 )
 from .similarity import (

@@ -57,7 +57,8 @@ class Spectrum:
             σ_i > level (1 + 4 max(p, 8) u e_i),   e_i = max(min((σ_1/σ_i)², 10⁵), σ_1/σ_i),   u = 2.2e-16
 
         A penalty that equals a singular value in exact arithmetic must remove its direction, whichever way σ_i was
-        rounded. e_i is the error of the routes of `spectrum`, those over XᵀX and the triangular one.
+        rounded. e_i is the error of the routes of `spectrum`, those over XᵀX and the triangular one. Where fewer than
+        some hundred items meet more than 10⁵ users, sums of fractions may round by more; counts never do.
         """
         level = real_number("level", level, at_least=0.0)
         ratio = np.divide(self.sigma[0], self.sigma, out=np.ones_like(self.sigma), where=self.sigma > 0)

@@ -78,13 +78,14 @@ def test_private_names_stay_in_their_module():
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_small_means_small(module):
     text = (PACKAGE / module).read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= LONGEST_MODULE
+    length = len(text.splitlines())
+    assert length <= LONGEST_MODULE, f"{module} has {length} lines: split it, see CONTRIBUTING.md"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             has_docstring = ast.get_docstring(node) is not None
             body = node.body[1:] if has_docstring else node.body
             lines = node.end_lineno - body[0].lineno + 1 if body else 0
-            assert lines <= LONGEST_FUNCTION, node.name
+            assert lines <= LONGEST_FUNCTION, f"{node.name} has {lines} lines without its docstring"
 
 
 def test_the_package_loads_nothing_that_waits_for_its_use():
