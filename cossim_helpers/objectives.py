@@ -163,11 +163,7 @@ def minimize_factors(
     """
     if not callable(objective_and_gradients):
         raise TypeError(f"objective_and_gradients takes a callable, got {type(objective_and_gradients).__name__}")
-    if (
-        not isinstance(start, (Sequence, np.ndarray))
-        or isinstance(start, str)
-        or (isinstance(start, np.ndarray) and start.ndim == 0)
-    ):
+    if not isinstance(start, (Sequence, np.ndarray)) or isinstance(start, str) or getattr(start, "shape", None) == ():
         raise TypeError(f"start takes a sequence of arrays, got {type(start).__name__}")
     if len(start) == 0:
         raise ValueError("start takes at least one array, got none")
