@@ -80,12 +80,19 @@ class Cell:
         return found
 
 
+# From Python 3.12 on the tokenizer looks into f-strings. For an address they are strings, as they were before.
+OPENS, CLOSES = ([getattr(tokenize, kind + end, -1) for kind in ("FSTRING", "TSTRING")] for end in ("_START", "_END"))
+
+
 def literals(source):
     """Return the numbers in Python code, those in strings and comments apart."""
-    found, lines, before = [], source.splitlines(keepends=True), ("", "")
+    found, lines, before, depth = [], source.splitlines(keepends=True), ("", ""), 0
     starts = [sum(map(len, lines[:row])) for row in range(len(lines) + 1)]
     try:
         for token in tokenize.generate_tokens(io.StringIO(re.sub(r"^[%!].*$", "", source, flags=re.M)).readline):
+            depth += (token.type in OPENS) - (token.type in CLOSES)
+            if depth:
+                continue
             if token.type == tokenize.NUMBER and not token.string.endswith("j"):
                 value = float(ast.literal_eval(token.string))
                 negative = before[1] == "-" and re.fullmatch(r"|[-+*/(\[{,=:<>]+|return|in", before[0])

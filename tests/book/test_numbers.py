@@ -141,6 +141,12 @@ def test_numbers_in_code_are_those_outside_of_strings_and_comments():
     assert [number.value for number in found] == [20000, -0.5, -1, 3, 1e-3]
 
 
+def test_numbers_inside_of_fstrings_are_no_numbers_of_the_code_in_any_python():
+    """From Python 3.12 on the tokenizer takes them apart."""
+    found = literals("print(f'above 0.5: {np.mean(x > 0.5):.0%}', f\"{f'{7}' + '8'}\", 3)\ny = f'{1}' - 2")
+    assert [number.value for number in found] == [3, 2]
+
+
 def test_a_page_is_cut_at_its_headings_not_at_comments_in_listings():
     page = "Top.\n\n(lab)=\n## One\n\n```\n# no heading\n```\n\n## Two, three\n\nEnd.\n"
     assert [(anchor, text.split()[-1]) for anchor, text in sections(page)] == [
