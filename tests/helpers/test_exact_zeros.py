@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from instances import binary, communities, with_singular_values
 
 from cossim_helpers import (
+    Spectrum,
     _routes,
     item_gram,
     item_item_cosine,
@@ -209,3 +210,28 @@ def test_exceeds_tells_what_rounding_can_tell():
     np.testing.assert_array_equal(pairs.exceeds(0.0), [True, True, True])
     with pytest.raises(ValueError, match="level takes a finite number of at least 0, got -1"):
         pairs.exceeds(-1)
+
+
+@pytest.mark.parametrize("second", [0.3, 0.03, 0.004])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_penalty_that_equals_a_small_value_of_one_community(top, second, seed):
+    """Squaring costs digits of a small σ: the tolerance has to grow with σ_1/σ."""
+    X = with_singular_values([1.0, second, second / 2], 12, seed)
+    B = solve_factor_penalty(top(X, 2), second).B
+    np.testing.assert_array_equal(B[:, 1], 0.0)
+    assert solve_factor_penalty(top(X, 2), second * (1 - 1e-6)).B[:, 1].any()
+
+
+@pytest.mark.parametrize(("ratio", "error"), [(1, 1), (100, 1e4), (1e3, 1e5), (1e4, 1e5), (1e7, 1e7)])
+def test_exceeds_by_its_formula(ratio, error):
+    pairs = Spectrum([ratio, 1.0], np.eye(9)[:, :2])
+    tolerance = 4 * 9 * np.finfo(float).eps * error
+    assert not pairs.exceeds(1 / (1 + 0.9 * tolerance))[1]
+    assert pairs.exceeds(1 / (1 + 1.1 * tolerance))[1]
+
+
+def test_what_is_zero_is_so_beside_the_largest_value_of_all(top):
+    """Also where the small value stands alone in its community, and knows of no larger one."""
+    X = np.zeros((5, 4))
+    X[[0, 1], [0, 1]] = 1.0, 1e-17
+    np.testing.assert_array_equal(top(X, 2).sigma, [1.0, 0.0])
