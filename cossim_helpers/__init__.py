@@ -1,10 +1,11 @@
 """Small helpers behind the book: one module a stage, from the data to the figures.
 
 simulation → spectra → closed_forms → gauge → similarity → metrics → plots.
-Objectives, checks, remedies (of the data, and after the fit) and shares of variance stand beside. `trained` holds the
-models without a closed form, `widget` the dial. Matplotlib, JAX and SymPy load where they are used.
+Objectives, checks, remedies (of the data, and after the fit), shares of variance and tables stand beside. `trained`
+holds the models without a closed form, `widget` the dial. Matplotlib, JAX and SymPy load where they are used.
 """
 
+from ._notebook import sharpen_figures
 from .checks import check, check_at_least, check_at_most, check_differs
 from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
 from .data_remedies import (
@@ -55,6 +56,7 @@ from .similarity import (
 )
 from .simulation import Interactions, simulate_interactions
 from .spectra import Spectrum, item_gram, spectrum, spectrum_from_gram
+from .tables import Table
 from .trained.models import CosineModel, Recipe, TrainedModel, item_similarities
 from .trained.training import train_checkpoints, train_cosine, train_model
 from .variance import VarianceShares, shares_with_intervals, variance_shares
@@ -67,6 +69,7 @@ __all__ = [
     "Interactions",
     "Recipe",
     "Spectrum",
+    "Table",
     "TrainedModel",
     "VarianceShares",
     "Yardsticks",
@@ -128,3 +131,5 @@ __all__ = [
     "whitened_cosine",
     "yardsticks",
 ]
+
+sharpen_figures()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import re
 
 import numpy as np
 import yaml
 
+from ._check_lines import say
 from ._validation import plain_array, real_number
 
 
@@ -17,7 +19,7 @@ def _claim_ids() -> frozenset[str]:
     return frozenset(claim["id"] for claim in yaml.safe_load(text)["claims"])
 
 
-def check(claim_id: str, actual, expected, *, rtol: float = 0.0, atol: float = 1e-10) -> None:
+def check(claim_id: str, actual, expected, *, rtol: float = 0.0, atol: float = 1e-10, of: str | None = None) -> None:
     """Assert that two arrays, computed in two ways, are equal: |actual − expected| ≤ atol + rtol |expected|.
 
     Parameters
@@ -29,19 +31,22 @@ def check(claim_id: str, actual, expected, *, rtol: float = 0.0, atol: float = 1
         Of the same shape, or a single number.
     rtol, atol : float
         Tolerances, at least 0 and finite.
+    of : str, optional
+        What the check verifies: the label of an equation, a theorem, an exercise or a section of the book.
 
-    Prints one line, the same on every machine: id, rule and tolerances.
+    Prints one line, the same on every machine: id, label, rule and tolerances. In a notebook the lines of a cell stand
+    below all else that it prints, and equal lines that follow each other are one, with their count.
 
     Raises
     ------
     AssertionError
         Where the arrays differ by more, or hold NaN or infinite values.
     ValueError
-        For an unknown id, shapes that do not match, an empty array, or one and the same array given twice.
+        For an unknown id, a text that is no label, shapes that do not match, an empty array, or one array given twice.
     TypeError
         For booleans and everything else that is not a real number.
     """
-    _known(claim_id)
+    name = _name(claim_id, of)
     rtol, atol = real_number("rtol", rtol, at_least=0.0), real_number("atol", atol, at_least=0.0)
     actual, expected = _two_arrays(("actual", actual), ("expected", expected))
     _require_finite(claim_id, actual, expected)
@@ -53,42 +58,42 @@ def check(claim_id: str, actual, expected, *, rtol: float = 0.0, atol: float = 1
             f"atol={atol:g}; at {tuple(int(i) for i in worst)}: {actual[worst]!r} against "
             f"{np.broadcast_to(expected, actual.shape)[worst]!r}"
         )
-    print(f"[ok] {claim_id}: equal within rtol={rtol:g}, atol={atol:g}")
+    say(f"[ok] {name}: equal within rtol={rtol:g}, atol={atol:g}")
 
 
-def check_differs(claim_id: str, a, b, *, at_least: float) -> None:
+def check_differs(claim_id: str, a, b, *, at_least: float, of: str | None = None) -> None:
     """Assert that two arrays differ somewhere by at least `at_least`: max |a − b| ≥ at_least > 0.
 
     Arguments, errors and the printed line as in `check`.
     """
-    _known(claim_id)
+    name = _name(claim_id, of)
     at_least = real_number("at_least", at_least, above=0.0)
     a, b = _two_arrays(("a", a), ("b", b))
     _require_finite(claim_id, a, b)
     difference = abs(a - b).max()
     if difference < at_least:
         raise AssertionError(f"{claim_id}: the largest difference is {difference:.6g}, expected at least {at_least:g}")
-    print(f"[ok] {claim_id}: differ by at least {at_least:g}")
+    say(f"[ok] {name}: differ by at least {at_least:g}")
 
 
-def check_at_most(claim_id: str, value, bound) -> None:
+def check_at_most(claim_id: str, value, bound, *, of: str | None = None) -> None:
     """Assert value ≤ bound, everywhere where they are arrays: for inequalities and residuals.
 
     Arguments, errors and the printed line as in `check`; the line names the bound only if it is a single number.
     """
-    _check_bound(claim_id, value, bound, sign=1)
+    _check_bound(claim_id, value, bound, of, sign=1)
 
 
-def check_at_least(claim_id: str, value, bound) -> None:
+def check_at_least(claim_id: str, value, bound, *, of: str | None = None) -> None:
     """Assert value ≥ bound, everywhere where they are arrays: for inequalities the other way round.
 
     Arguments, errors and the printed line as in `check_at_most`.
     """
-    _check_bound(claim_id, value, bound, sign=-1)
+    _check_bound(claim_id, value, bound, of, sign=-1)
 
 
-def _check_bound(claim_id, value, bound, sign):
-    _known(claim_id)
+def _check_bound(claim_id, value, bound, of, sign):
+    name = _name(claim_id, of)
     value, bound = _two_arrays(("value", value), ("bound", bound))
     _require_finite(claim_id, value, bound)
     excess = sign * (value - bound)
@@ -98,17 +103,25 @@ def _check_bound(claim_id, value, bound, sign):
             f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} {verb} their bound, "
             f"by up to {excess.max():.6g}"
         )
-    print(
-        f"[ok] {claim_id}: at {'most' if sign > 0 else 'least'} "
+    say(
+        f"[ok] {name}: at {'most' if sign > 0 else 'least'} "
         + (f"{bound:g}" if bound.ndim == 0 else "its bound, everywhere")
     )
 
 
-def _known(claim_id):
+def _name(claim_id, of):
+    """Return how the check's line names the claim, and what of it is checked."""
     if not isinstance(claim_id, str):
         raise TypeError(f"claim_id takes a str, got {claim_id!r} ({type(claim_id).__name__})")
     if claim_id not in _claim_ids():
         raise ValueError(f"claim_id takes an id of claims.yml, got {claim_id!r}")
+    if of is None:
+        return claim_id
+    if not isinstance(of, str):
+        raise TypeError(f"of takes a label of the book, as a str, got {of!r} ({type(of).__name__})")
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", of):
+        raise ValueError(f"of takes a label of the book, such as 'eq-1' or 'thm-orbit', got {of!r}")
+    return f"{claim_id} ({of})"
 
 
 def _two_arrays(first, second):

@@ -75,68 +75,69 @@ def whitened_cosine(factors: Factors) -> np.ndarray:
     return fractionally_whitened_cosine(factors, 1.0)
 
 
-def fractionally_whitened_cosine(factors: Factors, alpha: float) -> np.ndarray:
-    """Cosines between the rows of B (BᵀB)^{-α/2}: plain ones at α = 0, whitened ones at α = 1.
+def fractionally_whitened_cosine(factors: Factors, exponent: float) -> np.ndarray:
+    """Cosines between the rows of B (BᵀB)^{-w/2}: plain ones at w = 0, whitened ones at w = 1.
 
-    For 0 < α < 1 the same under rotations only; `spectral_cosine` is the variant that no G moves.
+    For 0 < w < 1 the same under rotations only; `spectral_cosine` is the variant that no G moves.
 
     Parameters
     ----------
     factors : Factors
-    alpha : float
-        From 0 to 1.
+    exponent : float
+        w, from 0 to 1.
 
     Returns
     -------
     ndarray, shape (p, p)
     """
-    alpha, B = real_number("alpha", alpha, at_least=0.0, at_most=1.0), instance_of("factors", factors, Factors).B
+    exponent = real_number("exponent", exponent, at_least=0.0, at_most=1.0)
+    B = instance_of("factors", factors, Factors).B
     left, size, _ = scipy.linalg.svd(B, full_matrices=False)
     kept = size > max(B.shape) * _EPS * size[0]
-    return _cosine_where_embedded(left * np.where(kept, size ** (1 - alpha), 0.0), B)  # B = left size rightᵀ
+    return _cosine_where_embedded(left * np.where(kept, size ** (1 - exponent), 0.0), B)  # B = left size rightᵀ
 
 
-def spectral_cosine(factors: Factors, alpha: float) -> np.ndarray:
-    """Normalized (WᵀW)^{1−α} of the product W = A Bᵀ: a fractional whitening that no G moves.
+def spectral_cosine(factors: Factors, exponent: float) -> np.ndarray:
+    """Normalized (WᵀW)^{1−w} of the product W = A Bᵀ: a fractional whitening that no G moves.
 
-        W = Y dMat(s) Zᵀ  (singular value decomposition),   kernel Z dMat(s^{2(1−α)}) Zᵀ
+        W = Y dMat(s) Zᵀ  (singular value decomposition),   kernel Z dMat(s^{2(1−w)}) Zᵀ
 
-    For both objectives W = V_k dMat(s) V_kᵀ: s = d for Eq. 1, s = (1 − λ/σ)_+ for Eq. 2. At α = 0 these are the cosines
-    between the columns of W, at α = ½ those of Eq. 5, at α = 1 the whitened ones.
+    For both objectives W = V_k dMat(s) V_kᵀ: s = d for Eq. 1, s = (1 − λ/σ)_+ for Eq. 2. At w = 0 these are the cosines
+    between the columns of W, at w = ½ those of Eq. 5, at w = 1 the whitened ones.
 
     Parameters
     ----------
     factors : Factors
-    alpha : float
-        From 0 to 1. Singular values up to max(p, k) u ‖A‖ ‖B‖ count as 0 and are left out, at α = 1 as well.
+    exponent : float
+        w, from 0 to 1. Singular values up to max(p, k) u ‖A‖ ‖B‖ count as 0 and are left out, at w = 1 as well.
 
     Returns
     -------
     ndarray, shape (p, p)
     """
-    alpha = real_number("alpha", alpha, at_least=0.0, at_most=1.0)
+    exponent = real_number("exponent", exponent, at_least=0.0, at_most=1.0)
     instance_of("factors", factors, Factors)
     R_A = _triangle(factors.A)
     Q_B, R_B = scipy.linalg.qr(factors.B, mode="economic")
     _, s, Zt = scipy.linalg.svd(R_A @ R_B.T)  # W = Q_A (R_A R_Bᵀ) Q_Bᵀ
     kept = s > max(factors.B.shape) * _EPS * np.linalg.norm(R_A, 2) * np.linalg.norm(R_B, 2)
-    return _cosine_where_embedded(Q_B @ Zt.T * np.where(kept, s ** (1 - alpha), 0.0), factors.B)
+    return _cosine_where_embedded(Q_B @ Zt.T * np.where(kept, s ** (1 - exponent), 0.0), factors.B)
 
 
 # --- normalization of an embedding ---
 
 
-def layer_norm(E, gain=None, bias=None) -> np.ndarray:
-    """Layer normalization of each row: (e − ē1) / sd(e), times a gain, plus a bias.
+def layer_norm(M, gain=None, bias=None) -> np.ndarray:
+    """Layer normalization of each row: (b − b̄1) / sd(b), times a gain, plus a bias.
 
-        ē = (1/k) Σ_l e_l,   sd(e)² = (1/k) Σ_l (e_l − ē)²,   LN(e) = g ∘ (e − ē1)/sd(e) + h
+        b̄ = (1/k) Σ_l b_l,   sd(b)² = (1/k) Σ_l (b_l − b̄)²,   LN(b) = g ∘ (b − b̄1)/sd(b) + h
 
-    Without gain and bias it is √k N(e − ē1): center the embedding over its own k coordinates, then bring it to the
+    Without gain and bias it is √k N(b − b̄1): center the embedding over its own k coordinates, then bring it to the
     length √k. (Libraries add an ε to the variance, which makes short embeddings shorter; here ε = 0.)
 
     Parameters
     ----------
-    E : array_like, shape (m, k)
+    M : array_like, shape (m, k)
         One embedding a row, k ≥ 2, none of them constant.
     gain, bias : array_like, shape (k,), optional
         Default: 1 and 0.
@@ -154,16 +155,16 @@ def layer_norm(E, gain=None, bias=None) -> np.ndarray:
     ----------
     Ba, Kiros and Hinton (2016).
     """
-    E = real_array("E", E, ndim=2)
-    k = E.shape[1]
+    M = real_array("M", M, ndim=2)
+    k = M.shape[1]
     gain = np.ones(k) if gain is None else real_array("gain", gain, ndim=1)
     bias = np.zeros(k) if bias is None else real_array("bias", bias, ndim=1)
     for name, value in (("gain", gain), ("bias", bias)):
         require_same(f"{name}, one entry for each latent dimension", value.size, k)
-    centered = E - E.mean(axis=1, keepdims=True)
-    constant = abs(centered).max(axis=1) <= 8 * _EPS * abs(E).max(axis=1)
+    centered = M - M.mean(axis=1, keepdims=True)
+    constant = abs(centered).max(axis=1) <= 8 * _EPS * abs(M).max(axis=1)
     if constant.any():
-        raise ValueError(f"E takes rows that are not constant, got {np.count_nonzero(constant)} constant row(s)")
+        raise ValueError(f"M takes rows that are not constant, got {np.count_nonzero(constant)} constant row(s)")
     return centered / centered.std(axis=1, keepdims=True) * gain + bias
 
 

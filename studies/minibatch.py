@@ -81,7 +81,7 @@ def problem(seed, n_users=N_USERS, n_items=N_ITEMS, k=K) -> Problem:
 
 
 def noise_balanced(users, five: Factors) -> Factors:
-    """The minimizer (A G, B G^{-T}) of Equation 1 with E[G_AᵀG_A] = E[G_BᵀG_B] over single users."""
+    """The minimizer (A G, B G^{-T}) of Equation 1 with E[∂_Aᵀ∂_A] = E[∂_Bᵀ∂_B] over single users."""
     scores = users @ five.A
     residual = users - scores @ five.B.T
     # gradients of user u at (A, B): 2 (λ A BᵀB − x (Bᵀr)ᵀ) and 2 (λ B AᵀA − r (Aᵀx)ᵀ)

@@ -26,7 +26,8 @@ class Dial:
     """What the D dial shows: a spectrum, the truth about its items, some users, and where the dial starts.
 
     Notebooks show it as the interactive object where HTML is shown, as three heat maps elsewhere. `html` is the same
-    text at every run: the numbers in it are rounded to 16 bits.
+    text at every run: the numbers in it are rounded to 16 bits. Behind the button "By hand" each dial has the book's
+    example, three users and two items.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ function orthonormalize(V, p, r) {
   return W;
 }
 
-/** The data set that travels with the page, with its matrices decoded. */
+/** A data set that travels with the page, with its matrices decoded. */
 function unpack(data) {
   const p = data.cluster.length;
   const sigma = Float64Array.from(data.sigma);
@@ -181,7 +181,7 @@ function largestDifference(x, y) {
 
 // --- the yardsticks ---
 
-/** AUC by a histogram. A pair of pairs within a bin counts ½, so the AUC is right to `aucError`. */
+/** AUC by a histogram. A pair of pairs within a bin counts ½, so the AUC is right to `aucError`. NaN: no such pairs. */
 function clusterNumbers(C, cluster, p) {
   const same = new Float64Array(BINS + 1);
   const different = new Float64Array(BINS + 1);
@@ -215,11 +215,12 @@ function clusterNumbers(C, cluster, p) {
   };
 }
 
-/** Share of the nearest neighbors in the item's own cluster, by expectation where ties decide; and are all tied? */
+/** Share of the nearest neighbors in the item's own cluster, by expectation where ties decide: its mean over the items,
+ * and the worst of them. And are all tied? */
 function precision(C, cluster, p) {
   const count = Math.min(NEIGHBORS, p - 1);
   const best = new Float64Array(count); // the largest of a row, falling
-  let total = 0, spread = 0;
+  let total = 0, worst = 1, spread = 0;
   for (let i = 0; i < p; i++) {
     best.fill(-Infinity);
     let lowest = Infinity;
@@ -247,9 +248,11 @@ function precision(C, cluster, p) {
         tiedSame += same;
       }
     }
-    total += aboveSame + (tiedSame * (count - above)) / tied;
+    const share = (aboveSame + (tiedSame * (count - above)) / tied) / count;
+    total += share;
+    worst = Math.min(worst, share);
   }
-  return { precision: total / (count * p), allTied: spread <= TIE };
+  return { precision: total / p, worst, allTied: p > 2 && spread <= TIE };
 }
 
 /** The nearest neighbors of item i, nearest first, and what ties make of them: "none", "some" or "all". */
@@ -259,7 +262,7 @@ function nearest(C, i, p) {
   for (let j = 0; j < p; j++) if (j !== i) order.push(j);
   order.sort((j, l) => C[i * p + l] - C[i * p + j]);
   const at = (place) => C[i * p + order[place]];
-  const ties = at(0) - at(p - 2) <= TIE ? "all" : p - 1 > count && at(count - 1) - at(count) <= TIE ? "some" : "none";
+  const ties = p > 2 && at(0) - at(p - 2) <= TIE ? "all" : p - 1 > count && at(count - 1) - at(count) <= TIE ? "some" : "none";
   return { items: order.slice(0, count), ties };
 }
 

@@ -10,6 +10,11 @@ from importlib.resources import files
 import numpy as np
 
 from .._validation import real_array
+from ..spectra import Spectrum
+
+X_HAND = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])  # the book's example: three users, two items
+HAND = Spectrum(np.sqrt([3.0, 1.0]), np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2))
+FRONT = 3  # so many presets are large and in sight; the others are behind "More presets"
 
 
 def quantize(matrix) -> dict[str, object]:
@@ -33,43 +38,90 @@ def dequantize(coded) -> np.ndarray:
 
 def page_data(dial) -> dict[str, object]:
     """All that numbers.js and view.js know of a dial."""
-    presets, clusters = _presets(dial), np.unique(dial.item_cluster)
+    starts = {"own": _start(dial)}
+    starts["hand"] = starts["own"] | {"data": "hand", "exponent": 0.0, "cut": 1.0, "k": 2}
+    presets = _presets(dial, **starts)
+    words = "By hand: one user has both items, two users have one each."
     return {
-        "sigma": [float(f"{sigma:.7e}") for sigma in dial.spectrum.sigma],
-        "V": quantize(dial.spectrum.V),
-        "users": quantize(dial.user_coordinates),
-        "cluster": np.searchsorted(clusters, dial.item_cluster).tolist(),
-        "clusterNames": list(_cluster_names(dial.item_cluster).values()),
-        "popularityRank": dial.popularity_rank.tolist(),
+        "sets": {
+            "own": _data_set(dial.spectrum, dial.user_coordinates, dial.item_cluster, dial.popularity_rank, ""),
+            "hand": _data_set(HAND, X_HAND @ HAND.V, np.zeros(2, int), np.array([1, 2]), words),
+        },
         "presets": presets,
         "markup": _markup(dial, presets),
-        "start": {
-            "objective": "product",
-            "compare": "items",
-            "base": "d",
-            "exponent": dial.exponent,
-            "cut": _cut(dial),
-            "k": dial.k,
-            "item": 0,
-        },
+        "starts": starts,
         "diverging": _colors("RdBu_r", 17),
         "sequential": _colors("viridis", 17),
     }
 
 
-def _presets(dial):
-    """The settings that this book discusses; each leaves what it does not name as it is."""
-    sigma, (p, r) = dial.spectrum.sigma, dial.spectrum.V.shape
-    n_clusters = np.unique(dial.item_cluster).size
+def _data_set(spectrum, user_coordinates, item_cluster, popularity_rank, words):
+    """One of the data sets that a dial may stand on; `words` say what it is, where the page around does not."""
+    p, clusters = len(item_cluster), np.unique(item_cluster)
+    edges = np.flatnonzero(np.diff(item_cluster)) + 1
+    return {
+        "sigma": [float(f"{sigma:.7e}") for sigma in spectrum.sigma],
+        "V": quantize(spectrum.V),
+        "users": quantize(user_coordinates),
+        "cluster": np.searchsorted(clusters, item_cluster).tolist(),
+        "clusterNames": _cluster_names(clusters.size),
+        "clusterSizes": np.diff([0, *edges, p]).tolist(),
+        "popularityRank": popularity_rank.tolist(),
+        "words": words,
+    }
+
+
+def _start(dial):
+    """Where the dial stands at first. Penalties cut at the singular value `cut`: λ = cut² in Eq. 1, cut in Eq. 2."""
+    return {
+        "data": "own",
+        "objective": "product",
+        "compare": "items",
+        "base": "d",
+        "exponent": dial.exponent,
+        "cut": float(np.sqrt(dial.lam)),
+        "k": dial.k,
+        "item": 0,
+    }
+
+
+def _presets(dial, own, hand):
+    """The buttons, FRONT large ones first: what each sets on the dial's own data and on the example by hand, a note."""
+    ours = _settings(dial.spectrum, np.unique(dial.item_cluster).size, own["cut"])
+    theirs = _settings(HAND, 1, hand["cut"])
+    presets = [
+        {"name": name, "set": {"own": setting, "hand": by_hand}, "note": note}
+        for (name, setting, note), (_, by_hand, _) in zip(ours, theirs, strict=True)
+        if setting
+    ]
+    note = "Cosine of the two items: 1/5. At the exponent 0.5 it is 0, at −0.5 it is 5/13; no score moves."
+    for name, setting, says in ("By hand", hand, note), (f"{len(dial.item_cluster)} items", own, ""):
+        presets.append({"name": name, "set": {"own": setting, "hand": setting}, "note": says})
+    return presets
+
+
+def _settings(spectrum, n_clusters, cut):
+    """The settings that this book discusses. Each names λ and the rank; what else it does not name stays as it is."""
+    sigma, (p, r) = spectrum.sigma, spectrum.V.shape
+    full = r == p
 
     def of_d(exponent, base="d", **more):
         return {"objective": "product", "compare": "items", "base": base, "exponent": exponent} | more
 
-    presets = [
-        ("Eq. 5", of_d(0), "The paper’s first choice, one of infinitely many."),
-        ("B = V", of_d(0.5), "The item embeddings are the rows of V_k."),
-        ("Case 1", of_d(0.5, k=p) if r == p else None, "At full rank every item is similar to itself only."),
-        ("Case 2", of_d(-0.5), "At full rank it makes the users as similar as their raw data."),
+    settings = [
+        (
+            "All strangers" if full else "B = V",
+            of_d(0.5),
+            "The rows of V: case 1 of the paper. At full rank every item is similar to itself only."
+            if full
+            else "The item embeddings are the rows of V. At full rank every item would be similar to itself only.",
+        ),
+        ("As trained", of_d(0), "Eq. 5, the paper’s first choice: one of infinitely many."),
+        (
+            "All clusters",
+            of_d(-0.5),
+            "Case 2 of the paper. At full rank it makes the users as similar as their raw data.",
+        ),
         ("D = 1/√σ", of_d(-0.5, base="sigma"), "The items’ lengths grow by √σ in each direction."),
         ("Eq. 2", {"objective": "factors", "compare": "items"}, ""),
         (
@@ -87,22 +139,17 @@ def _presets(dial):
         ),
         ("Scores, Eq. 1", {"objective": "product", "compare": "scores"}, ""),
         ("Scores, Eq. 2", {"objective": "factors", "compare": "scores"}, ""),
-        ("Data", {"compare": "data"}, "" if r == p else f"(Here only their {r} leading directions.)"),
+        (
+            "Data",
+            {"objective": "product", "compare": "data"},
+            "" if full else f"(Here only their {r} leading directions.)",
+        ),
     ]
-    return [{"name": name, "set": setting, "note": note} for name, setting, note in presets if setting]
+    return [(name, setting and {"cut": cut, "k": r} | setting, note) for name, setting, note in settings]
 
 
-def _cut(dial):
-    """The singular value at which the penalties cut: λ = cut² in Eq. 1, λ = cut in Eq. 2."""
-    return float(np.sqrt(dial.lam))
-
-
-def _cluster_names(item_cluster):
-    clusters = np.unique(item_cluster)
-    return {
-        cluster: chr(ord("A") + place) if len(clusters) <= 26 else str(place + 1)
-        for place, cluster in enumerate(clusters)
-    }
+def _cluster_names(count):
+    return [chr(ord("A") + place) if count <= 26 else str(place + 1) for place in range(count)]
 
 
 def _markup(dial, presets):
@@ -110,25 +157,16 @@ def _markup(dial, presets):
 
     data-lm-suppress-shortcuts keeps JupyterLab's own shortcuts, such as 0 0, off the keys that are meant for a control.
     """
-    p = len(dial.item_cluster)
-    edges = np.flatnonzero(np.diff(dial.item_cluster)) + 1
-    names = _cluster_names(dial.item_cluster)
-    letters = [
-        f'<span style="flex:{size}">{names[cluster]}</span>'
-        for size, cluster in zip(np.diff([0, *edges, p]), dial.item_cluster[[0, *edges]])
-    ]
     markup = read("dial.html")
+    buttons = [
+        '<button data-lm-suppress-shortcuts type="button" aria-pressed="false" data-preset>'
+        f"<b>{escape(preset['name'])}</b> <small></small></button>"
+        for preset in presets
+    ]
     for name, text in {
-        "presets": "".join(
-            f'<button data-lm-suppress-shortcuts type="button" aria-pressed="false">{escape(preset["name"])}</button>'
-            for preset in presets
-        ),
-        "letters": "".join(letters),
-        "edges": "".join(f"M{edge} 0V{p}M0 {edge}H{p}" for edge in edges),
-        "rows": "<tr><td></td><td></td><td></td><td></td></tr>" * min(10, p - 1),
-        "n_items": str(p),
-        "last_item": str(p - 1),
-        "n_users": str(len(dial.user_coordinates)),
+        "front": "".join(buttons[:FRONT]),
+        "more": "".join(buttons[FRONT:]),
+        "rows": "<tr><td></td><td></td><td></td><td></td></tr>" * min(10, len(dial.item_cluster) - 1),
     }.items():
         markup = markup.replace("{{" + name + "}}", text)
     return markup

@@ -47,14 +47,14 @@ def _cosines(dial):
 def _map(title, cosine, item_cluster):
     auc = cluster_auc(cosine, item_cluster)
     alt = f"Heat map of {len(cosine)} × {len(cosine)} cosines, cluster AUC {auc:.2f}"
-    source = base64.b64encode(_png(block_average(cosine, STATIC_PIXELS))).decode()
+    source = base64.b64encode(png_of(block_average(cosine, STATIC_PIXELS))).decode()
     return (
         f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{source}">'
         f"<figcaption>{escape(title)}. Cluster AUC {auc:.2f}</figcaption></figure>"
     )
 
 
-def _png(cosine) -> bytes:
+def png_of(cosine) -> bytes:
     """A heat map, a pixel an entry, as a PNG of 65 colors with its pixels stored uncompressed.
 
     Compression libraries differ in their output; stored pixels are the same bytes everywhere. The middle color is

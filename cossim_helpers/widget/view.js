@@ -2,7 +2,7 @@
 
 // --- the words ---
 
-const number = (x, digits = 2) => x.toFixed(digits).replace(/^-(0\.0*)$/, "$1").replace("-", "−");
+const number = (x, digits = 2) => Number.isNaN(x) ? "–" : x.toFixed(digits).replace(/^-(0\.0*)$/, "$1").replace("-", "−");
 const significant = (x) => x.toLocaleString("en-US", { maximumSignificantDigits: 3 });
 const superscript = (n) => [...`${n}`].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
 
@@ -15,14 +15,32 @@ function tiny(x) {
 
 const MODEL = { product: "Eq. 1", factors: "Eq. 2", decay: "Weight decay on A and B" };
 
+const LETTER = { d: "d", sigma: "σ" };
+
+/** D in words, for whoever listens. */
 function describeD({ base, exponent }) {
-  if (exponent === 0) return "D = I";
-  return `D = dMat(${base === "d" ? "d" : "σ"})^${number(exponent)}`;
+  return exponent === 0 ? "D = I" : `D is ${LETTER[base]} to the power ${number(exponent)}`;
 }
 
-function describe(state) {
-  const model = `${MODEL[state.objective]} at λ = ${significant(penalty(state))}, rank ${state.k}`;
-  const d = state.objective === "product" ? `, ${describeD(state)}` : "";
+/** D as a formula in HTML, for whoever looks. */
+function formulaD({ base, exponent }) {
+  if (exponent === 0) return "D = I";
+  return `<span class="cd-formula">D<sub>ii</sub> = ${LETTER[base]}<sub>i</sub><sup>${number(exponent)}</sup></span>`;
+}
+
+/** The same, with what d stands for. */
+function definedD(state) {
+  const ofD = state.base === "d" && state.exponent !== 0;
+  const d = "d<sub>i</sub> = σ<sub>i</sub><sup>2</sup>/(σ<sub>i</sub><sup>2</sup> + λ)";
+  return formulaD(state) + (ofD ? ` with <span class="cd-formula">${d}</span>` : "");
+}
+
+const says = (state) => `λ = ${significant(penalty(state))}, rank ${state.k}`;
+
+/** The model and what is compared in it, with D as `tell` tells it. */
+function describe(state, tell = describeD) {
+  const model = `${MODEL[state.objective]} at ${says(state)}`;
+  const d = state.objective === "product" ? `, ${tell(state)}` : "";
   return {
     items: `${model}${d}: rows of ${d ? "BD⁻¹" : "B"}.`,
     whitened: `${model}${d}: embeddings, whitened.`,
@@ -42,7 +60,7 @@ function explain(state) {
   if (state.compare === "whitened") return "Whitening undoes every D: turn it, and nothing moves.";
   if (state.objective === "factors") return "Eq. 2 leaves no D to turn: its penalty has picked the scale of each direction.";
   if (state.objective === "decay") return "Weight decay leaves no D to turn: it has picked the scale of each direction.";
-  return "Training cannot tell this D from any other: the scores below are the same.";
+  return "Training cannot tell this D from any other: the scores are the same.";
 }
 
 // --- the page ---
@@ -66,31 +84,90 @@ function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** A dial: what travels with the page, the nodes that show it, and where it stands. */
+/** The same for a formula in HTML. */
+function typeset(node, html) {
+  if (node.typeset !== html) node.innerHTML = node.typeset = html;
+}
+
+// --- the address ---
+
+/** Under this name a dial keeps its state in the address of the page: dial, dial2, … In JupyterLab, whose address is not
+ * that of a page of ours, it has none. */
+function addressKey(root) {
+  if ("jpThemeLight" in document.body.dataset) return null;
+  const place = [...document.querySelectorAll(".cossim-dial")].indexOf(root);
+  return place ? `dial${place + 1}` : "dial";
+}
+
+/** A state as it stands in the address: where it is not as at the start, as in "exponent:-0.5,k:20". */
+function asText(state, starts) {
+  const moved = Object.entries(starts[state.data]).filter(([name, value]) => state[name] !== value);
+  const pairs = moved.map(([name]) => `${name}:${state[name]}`);
+  return (state.data === "own" ? pairs : [`data:${state.data}`, ...pairs]).join(",");
+}
+
+/** The state that an address names. What cannot be is left as at the start. */
+function fromText(text, { starts, sets }, knobs) {
+  const named = Object.fromEntries(text.split(",").map((pair) => pair.split(":")));
+  const state = { ...(Object.hasOwn(starts, named.data) ? starts[named.data] : starts.own) };
+  const { sigma, cluster } = sets[state.data];
+  const whole = (low, high) => (value) => Number.isInteger(value) && value >= low && value <= high;
+  const [least, most] = cutRange(sigma);
+  const fits = {
+    exponent: (value) => Math.abs(value) <= 2,
+    cut: (value) => Math.log10(value) >= least && Math.log10(value) <= most,
+    k: whole(1, sigma.length),
+    item: whole(0, cluster.length - 1),
+  };
+  for (const [name, fit] of Object.entries(fits)) if (named[name] && fit(+named[name])) state[name] = +named[name];
+  for (const name of ["objective", "compare", "base"]) {
+    if ([...knobs[name].options].some(({ value }) => value === named[name])) state[name] = named[name];
+  }
+  return state;
+}
+
+/** Takes the state from the address, and brings the dial into view for whoever was sent it. */
+function recall({ root, key, data, knobs, state }) {
+  const text = key && new URLSearchParams(location.search).get(key);
+  if (!text) return;
+  Object.assign(state, fromText(text, data, knobs));
+  const sent = performance.getEntriesByType("navigation")[0]?.type === "navigate";
+  if (sent && !location.hash) addEventListener("load", () => root.scrollIntoView());
+}
+
+/** Writes the state to the address, and leaves all else there as it is. */
+function remember({ key, data, state }) {
+  if (!key) return;
+  const pairs = location.search.slice(1).split("&").filter((pair) => pair && !pair.startsWith(`${key}=`));
+  const text = asText(state, data.starts);
+  if (text) pairs.push(`${key}=${text}`);
+  const search = pairs.length ? `?${pairs.join("&")}` : "";
+  if (search === location.search) return;
+  try {
+    history.replaceState(history.state, "", location.pathname + search + location.hash);
+  } catch { /* a page without an address of its own, such as a frame */ }
+}
+
+// --- the dial ---
+
+/** A dial: what travels with the page, the nodes that show it, and where it stands. `mount` adds the data set. */
 function build(root) {
   const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
   const find = (selector) => root.querySelector(selector);
   find(".cd-live").innerHTML = data.markup;
-  const pairs = unpack(data);
-  const { p, r, users, sigma } = pairs;
   const knobs = Object.fromEntries([...root.querySelectorAll("[data-knob]")].map((knob) => [knob.dataset.knob, knob]));
-  knobs.k.max = r;
-  knobs.cut.min = Math.floor(100 * Math.log10(sigma[0] / 1000)) / 100;
-  knobs.cut.max = Math.ceil(100 * Math.log10(sigma[0] * 10)) / 100;
   const gradient = (colors) => `linear-gradient(to right, ${colors.join(", ")})`;
   find(".cd-items .cd-legend i").style.background = gradient(data.diverging);
   find(".cd-sequential i").style.background = gradient(data.sequential);
   const [map, scoreMap] = root.querySelectorAll("canvas");
   return {
-    root, data, pairs, find, knobs, map, scoreMap,
+    root, data, find, knobs, map, scoreMap,
     out: (name) => find(`[data-of="${name}"]`),
-    buttons: [...root.querySelectorAll(".cd-presets button")],
+    buttons: [...root.querySelectorAll("[data-preset]")],
     rows: [...root.querySelectorAll(".cd-neighbors tbody tr")],
-    paintMap: painter(map, p, p, data.diverging),
-    paintScores: painter(scoreMap, p, users, data.sequential),
-    C: new Float64Array(p * p),
-    S: new Float64Array(users * p),
-    state: { ...data.start },
+    mounted: null, // the data set that the nodes are made for
+    state: { ...data.starts.own },
+    key: addressKey(root),
     numbers: {},
     reference: null, // of referenceScores
     frame: null, // the drawing that waits for its frame
@@ -98,8 +175,54 @@ function build(root) {
   };
 }
 
+/** The ends of the knob of λ, as powers of ten of the singular value at which it cuts. */
+const cutRange = ([largest]) => [
+  Math.floor(100 * Math.log10(largest / 1000)) / 100,
+  Math.ceil(100 * Math.log10(largest * 10)) / 100,
+];
+
+/** Takes up the data set of the state: its numbers, and all nodes that depend on its size. */
+function mount(dial) {
+  const { root, data, find, knobs, map, scoreMap, state } = dial;
+  const set = data.sets[state.data];
+  const pairs = unpack(set);
+  const { p, r, users, sigma } = pairs;
+  knobs.k.max = r;
+  [knobs.cut.min, knobs.cut.max] = cutRange(sigma);
+  knobs.item.max = p - 1;
+  for (const node of root.querySelectorAll("[data-count]")) node.textContent = { items: p, users }[node.dataset.count];
+  let edges = "", at = 0;
+  for (const size of set.clusterSizes) {
+    if (at) edges += `M${at} 0V${p}M0 ${at}H${p}`;
+    at += size;
+  }
+  for (const node of root.querySelectorAll(".cd-letters")) {
+    node.replaceChildren(...set.clusterSizes.map((size, c) => {
+      const letter = document.createElement("span");
+      letter.style.flex = size;
+      letter.textContent = set.clusterNames[c];
+      return letter;
+    }));
+  }
+  dial.buttons.forEach((button, n) => {
+    button.querySelector("small").textContent = says(data.presets[n].set[state.data]);
+  });
+  find(".cd-edges").setAttribute("d", edges);
+  find(".cd-square svg").setAttribute("viewBox", `0 0 ${p} ${p}`);
+  Object.assign(dial, {
+    set, pairs,
+    paintMap: painter(map, p, p, data.diverging),
+    paintScores: painter(scoreMap, p, users, data.sequential),
+    C: new Float64Array(p * p),
+    S: new Float64Array(users * p),
+    reference: null,
+    mounted: state.data,
+  });
+}
+
 function draw(dial) {
   const began = performance.now();
+  if (dial.mounted !== dial.state.data) mount(dial);
   dial.reference = referenceScores(dial.pairs, dial.state, dial.reference);
   dial.numbers = evaluate(dial.pairs, dial.state, dial.reference, dial.C, dial.S);
   dial.paintMap(dial.C, -1, 1);
@@ -116,15 +239,17 @@ function showNumbers({ find, out, state, numbers, reference: { low, high, moved 
   for (const name of ["auc", "precision", "within", "between"]) write(out(name), number(numbers[name]));
   write(out("low"), number(low));
   write(out("high"), number(high));
-  const news = moved === null ? "" : `Another model now: its scores differ by up to ${tiny(moved)} from the last one’s. `;
-  const where = `${MODEL[state.objective]}, λ = ${significant(numbers.lam)}, rank ${state.k}`;
-  write(find(".cd-change"), state.objective === "product"
-    ? `${news}Largest difference from the scores at D = I (${where}), relative to the largest score: ${tiny(numbers.change)}.`
-    : `${news}The scores of ${where}.`);
+  const free = state.objective === "product";
+  const still = numbers.change === 0 ? "" : ` by more than ${tiny(numbers.change)} of the largest`;
+  write(find(".cd-change"), moved !== null
+    ? `Another model now: its scores differ by up to ${tiny(moved)} from the last one’s.${free ? " Turn D, and they stand still." : ""}`
+    : free
+      ? `The scores stand still: D has moved none of them${still}.`
+      : `The scores of ${MODEL[state.objective]}, ${says(state)}.`);
 }
 
-function showNeighbors({ find, rows, data, pairs: { p, cluster }, state: { item }, C }) {
-  const { clusterNames, popularityRank } = data;
+function showNeighbors({ find, rows, set, pairs: { p, cluster }, state: { item }, numbers, C }) {
+  const { clusterNames, popularityRank } = set;
   const { items, ties } = nearest(C, item, p);
   write(find(".cd-who"), `Item ${item}: cluster ${clusterNames[cluster[item]]}, popularity rank ${popularityRank[item]}`);
   rows.forEach((row, place) => {
@@ -144,13 +269,17 @@ function showNeighbors({ find, rows, data, pairs: { p, cluster }, state: { item 
     some: "Others are tied with the last one: which of them is listed is chance.",
     none: "",
   }[ties]);
+  const own = items.filter((j) => cluster[j] === cluster[item]).length;
+  const listed = ties === "all" ? "" : `${own} of these ${items.length} are of the cluster of item ${item}. `;
+  write(find(".cd-share"), Number.isNaN(numbers.auc) ? "" :
+    `${listed}Precision@10 is the mean of this share over all ${p} items: ${number(numbers.precision)}. The lowest share is ${number(numbers.worst)}.`);
   const mark = find(".cd-row");
   mark.setAttribute("y", item);
   mark.setAttribute("width", p);
   mark.setAttribute("height", 1);
 }
 
-function showControls({ find, out, knobs, buttons, data: { presets }, pairs: { r }, state, numbers }) {
+function showControls({ find, out, knobs, buttons, data: { presets }, set, pairs: { r }, state, numbers }) {
   const put = (name, value) => {
     if (knobs[name] !== document.activeElement || knobs[name].type !== "number") knobs[name].value = value;
   };
@@ -165,22 +294,27 @@ function showControls({ find, out, knobs, buttons, data: { presets }, pairs: { r
     k: `${state.k} of ${r}`,
   };
   for (const [name, text] of Object.entries(words)) {
-    write(out(name), text);
+    if (name !== "exponent") write(out(name), text);
     knobs[name].setAttribute("aria-valuetext", text);
   }
-  const on = presets.map((preset) => Object.entries(preset.set).every(([name, value]) => state[name] === value));
+  typeset(out("exponent"), free ? formulaD(state) : "no D");
+  const on = presets.map((preset) => Object.entries(preset.set[state.data]).every(([name, value]) => state[name] === value));
   buttons.forEach((button, n) => button.setAttribute("aria-pressed", on[n]));
   const notes = presets.filter((preset, n) => on[n] && preset.note).map((preset) => preset.note);
-  write(find(".cd-note"), [describe(state), ...notes, explain(state)].join(" "));
+  typeset(out("model"), `${set.words} ${describe(state, definedD)}`.trim());
+  write(out("notes"), [...notes, explain(state)].join(" "));
 }
 
-/** Says in words what the maps show, after the hand has come to rest. */
+/** Says in words what the maps show, and writes the address, after the hand has come to rest. */
 function announce(dial) {
   clearTimeout(dial.waiting);
   dial.waiting = setTimeout(() => {
+    remember(dial);
     const { find, map, scoreMap, pairs: { p, users }, state, reference: { low, high }, C } = dial;
     const { auc, within, between, allTied } = dial.numbers;
-    const summary = `cluster AUC ${number(auc)}, mean cosine ${number(within)} within clusters and ${number(between)} between them`;
+    const summary = Number.isNaN(auc)
+      ? `mean cosine ${number(within)}`
+      : `cluster AUC ${number(auc)}, mean cosine ${number(within)} within clusters and ${number(between)} between them`;
     map.setAttribute("aria-label", `Heat map of the cosines between ${p} items. ${describe(state)} ${summary}.`);
     scoreMap.setAttribute("aria-label", `Heat map of the scores of ${users} users for ${p} items, from ${number(low)} to ${number(high)}. ${find(".cd-change").textContent}`);
     const neighbors = allTied ? "all items tied" : `nearest to item ${state.item}: ${nearest(C, state.item, p).items.slice(0, 3).join(", ")}`;
@@ -200,22 +334,24 @@ function change(dial, to) {
 }
 
 function listen(dial) {
-  const { knobs, buttons, map, data: { presets }, pairs: { p } } = dial;
-  const parse = { cut: (text) => 10 ** Number(text), exponent: Number, k: Number };
+  const { find, knobs, buttons, map, data } = dial;
+  const parse = { cut: (text) => Number((10 ** text).toPrecision(5)), exponent: Number, k: Number };
   for (const [name, knob] of Object.entries(knobs)) {
     knob.addEventListener("input", () => {
       if (name === "item") {
         const item = Math.round(knob.valueAsNumber);
-        if (item >= 0 && item < p) change(dial, { item });
+        if (item >= 0 && item < dial.pairs.p) change(dial, { item });
       } else {
         change(dial, { [name]: parse[name] ? parse[name](knob.value) : knob.value });
       }
     });
   }
   knobs.item.addEventListener("change", () => { knobs.item.value = dial.state.item; });
-  buttons.forEach((button, n) => button.addEventListener("click", () => change(dial, presets[n].set)));
+  buttons.forEach((button, n) => button.addEventListener("click", () => change(dial, data.presets[n].set[dial.state.data])));
+  find(".cd-reset").addEventListener("click", () => change(dial, data.starts.own));
   map.parentElement.addEventListener("click", (event) => {
     const box = map.getBoundingClientRect();
+    const { p } = dial.pairs;
     const item = Math.floor(((event.clientY - box.top) / box.height) * p);
     change(dial, { item: Math.min(p - 1, Math.max(0, item)) });
   });
@@ -223,20 +359,21 @@ function listen(dial) {
 
 function start(root) {
   const dial = build(root);
+  dial.find(".cd-address").hidden = !dial.key;
+  recall(dial);
   listen(dial);
   root.dataset.ready = "";
   draw(dial);
-  const { C, S, pairs: { p, sigma, V } } = dial;
   root.dial = { // for whoever wants to look behind the picture
     get state() { return { ...dial.state }; },
     get numbers() { return { ...dial.numbers }; },
-    get cosines() { return Array.from(C); },
-    get scores() { return Array.from(S); },
+    get cosines() { return Array.from(dial.C); },
+    get scores() { return Array.from(dial.S); },
     set: (to) => change(dial, to),
-    sigma,
-    V,
-    cosine: (i, j) => C[i * p + j],
-    neighbors: (i) => nearest(C, i, p),
+    get sigma() { return dial.pairs.sigma; },
+    get V() { return dial.pairs.V; },
+    cosine: (i, j) => dial.C[i * dial.pairs.p + j],
+    neighbors: (i) => nearest(dial.C, i, dial.pairs.p),
   };
 }
 

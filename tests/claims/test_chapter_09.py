@@ -297,11 +297,11 @@ def test_without_balance_a_negative_determinant_is_no_obstacle():
 def test_one_step_drifts_by_exactly_this(n, p, k):
     rng = np.random.default_rng(n * p * k)
     X, (A, B) = rng.standard_normal((n, p)), rng.standard_normal((2, p, k))
-    G_A, G_B = product_penalty_gradient(X, Factors(A, B), 0.3)
+    grad_A, grad_B = product_penalty_gradient(X, Factors(A, B), 0.3)
     for eta in (1e-3, 0.1, 1.0):
-        drift = imbalance(A - eta * G_A, B - eta * G_B) - imbalance(A, B)
-        expected = eta**2 * (G_A.T @ G_A - G_B.T @ G_B)
-        np.testing.assert_allclose(drift, expected, atol=1e-12 * (1 + eta**2 * np.sum(G_A**2 + G_B**2)))
+        drift = imbalance(A - eta * grad_A, B - eta * grad_B) - imbalance(A, B)
+        expected = eta**2 * (grad_A.T @ grad_A - grad_B.T @ grad_B)
+        np.testing.assert_allclose(drift, expected, atol=1e-12 * (1 + eta**2 * np.sum(grad_A**2 + grad_B**2)))
 
 
 @pytest.mark.claim("discrete-drift")
@@ -313,10 +313,10 @@ def test_a_training_drifts_by_at_most_this_and_half_as_much_with_half_the_step()
     for eta in (0.01, 0.005):
         A, B = start
         for _ in range(round(20 / eta)):
-            G_A, G_B = product_penalty_gradient(X, Factors(A, B), 0.5)
-            A_new, B_new = A - eta * G_A, B - eta * G_B
+            grad_A, grad_B = product_penalty_gradient(X, Factors(A, B), 0.5)
+            A_new, B_new = A - eta * grad_A, B - eta * grad_B
             fall = eq1_by_hand(X, A, B, 0.5) - eq1_by_hand(X, A_new, B_new, 0.5)
-            assert fall >= eta / 2 * (np.sum(G_A**2) + np.sum(G_B**2)) - 1e-12
+            assert fall >= eta / 2 * (np.sum(grad_A**2) + np.sum(grad_B**2)) - 1e-12
             A, B = A_new, B_new
         total.append(np.linalg.norm(imbalance(A, B) - imbalance(*start)))
         assert total[-1] <= 2 * eta * (eq1_by_hand(X, *start, 0.5) - eq1_by_hand(X, A, B, 0.5))
@@ -619,10 +619,10 @@ def test_the_imbalance_decays_exponentially(n, p, k):
 def test_a_step_with_decay_shrinks_the_imbalance_by_this():
     rng = np.random.default_rng(140)
     X, (A, B) = rng.standard_normal((9, 5)), rng.standard_normal((2, 5, 3))
-    G_A, G_B = product_penalty_gradient(X, Factors(A, B), 0.7)
+    grad_A, grad_B = product_penalty_gradient(X, Factors(A, B), 0.7)
     for eta, eps in ((0.1, 0.5), (0.01, 0.01), (0.3, 2.0)):
-        after = imbalance(A - eta * (G_A + 2 * eps * A), B - eta * (G_B + 2 * eps * B))
-        expected = (1 - 2 * eta * eps) ** 2 * imbalance(A, B) + eta**2 * (G_A.T @ G_A - G_B.T @ G_B)
+        after = imbalance(A - eta * (grad_A + 2 * eps * A), B - eta * (grad_B + 2 * eps * B))
+        expected = (1 - 2 * eta * eps) ** 2 * imbalance(A, B) + eta**2 * (grad_A.T @ grad_A - grad_B.T @ grad_B)
         np.testing.assert_allclose(after, expected, atol=1e-9)
 
 
@@ -634,8 +634,8 @@ def test_decay_on_the_embeddings_obeys_another_law():
     S, eps, h = X.T @ X, 0.3, 1e-6
 
     def velocity(A, B):
-        G_A, G_B = product_penalty_gradient(X, Factors(A, B), 0.7)
-        return -G_A - 2 * eps * S @ A, -G_B - 2 * eps * B
+        grad_A, grad_B = product_penalty_gradient(X, Factors(A, B), 0.7)
+        return -grad_A - 2 * eps * S @ A, -grad_B - 2 * eps * B
 
     for B_0 in (B, random_orthogonal(5, rng) @ A):
         dA, dB = velocity(A, B_0)

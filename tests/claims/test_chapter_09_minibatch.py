@@ -36,7 +36,7 @@ def user_gradients(users, A, B, lam):
 
 
 def covariances(users, A, B, lam):
-    """E[G_AᵀG_A] and E[G_BᵀG_B] over single users."""
+    """E[∂_Aᵀ∂_A] and E[∂_Bᵀ∂_B] over single users."""
     gradients = user_gradients(users, A, B, lam)
     return [np.mean([g[side].T @ g[side] for g in gradients], axis=0) for side in (0, 1)]
 
@@ -93,9 +93,9 @@ def test_expected_drift_over_every_batch_of_two(n, p, k, lam, at_minimum):
     ):
         drifts, seconds = [], []
         for pair in draws:
-            G_A, G_B = (np.mean([per_user[i][side] for i in pair], axis=0) for side in (0, 1))
-            drifts.append(imbalance(A - eta * G_A, B - eta * G_B) - imbalance(A, B))
-            seconds.append([G_A.T @ G_A, G_B.T @ G_B])
+            grad_A, grad_B = (np.mean([per_user[i][side] for i in pair], axis=0) for side in (0, 1))
+            drifts.append(imbalance(A - eta * grad_A, B - eta * grad_B) - imbalance(A, B))
+            seconds.append([grad_A.T @ grad_A, grad_B.T @ grad_B])
         seconds = np.mean(seconds, axis=0)
         np.testing.assert_allclose(np.mean(drifts, axis=0), eta**2 * (seconds[0] - seconds[1]), atol=1e-9)
         if at_minimum:
@@ -117,7 +117,7 @@ def test_without_residuals_there_is_no_noise():
 
 @pytest.mark.claim("noise-gauge")
 def test_without_a_penalty_no_gauge_is_balanced():
-    """λ = 0: the residual is orthogonal to V_k, so G_A has no noise. The drift −GᵀQG has one sign, wherever G is."""
+    """λ = 0: the residual is orthogonal to V_k, so grad_A has no noise. The drift −GᵀQG has one sign, wherever G is."""
     rng = np.random.default_rng(2)
     users = random_users(40, 6, rng)
     five = minimizer(users, 0.0, 3)
@@ -152,6 +152,19 @@ def test_the_balanced_minimizer_is_unique_and_has_the_least_noise(n, p, k, lam):
         inverse = np.linalg.inv(found.x.reshape(k, k))
         assert found.fun == pytest.approx(least, rel=1e-6)
         np.testing.assert_allclose(five.B @ inverse.T @ inverse @ five.B.T, best.B @ best.B.T, atol=1e-3)
+
+
+@pytest.mark.claim("noise-gauge")
+@pytest.mark.parametrize("lam", [0.01, 0.3, 1.0, 7.0])
+def test_the_example_by_hand_is_balanced_at_one_half(lam):
+    """The three users (1, 1), (1, 0) and (0, 1): at every penalty the weights of the directions are 3 to 1."""
+    users = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    five = minimizer(users, lam / 3, 2)
+    assert abs(item_item_cosine(balanced_factors(users, lam / 3, 2))[0, 1] - 1 / 2) < 1e-10
+    assert item_item_cosine(five)[0, 1] < 0.45
+    if lam == 1.0:
+        P, Q = [np.linalg.eigvalsh(one) for one in covariances(users, five.A, five.B, lam / 3)]
+        np.testing.assert_allclose([P, Q], [[1 / 9, 1 / 8], [7 / 144, 7 / 32]], atol=1e-12)
 
 
 @pytest.mark.claim("noise-gauge")
@@ -260,9 +273,9 @@ def test_two_opposite_starts_end_at_the_balanced_cosines(seed):
             x = users[rng.integers(n, size=5)]
             scores = x @ A
             residual = x - scores @ B.T
-            G_A = 2 * (0.3 * A @ (B.T @ B) - x.T @ (residual @ B) / 5)
-            G_B = 2 * (0.3 * B @ (A.T @ A) - residual.T @ scores / 5)
-            A, B = A - eta * G_A, B - eta * G_B
+            grad_A = 2 * (0.3 * A @ (B.T @ B) - x.T @ (residual @ B) / 5)
+            grad_B = 2 * (0.3 * B @ (A.T @ A) - residual.T @ scores / 5)
+            A, B = A - eta * grad_A, B - eta * grad_B
         assert product_penalty_objective(X, Factors(A, B), 0.3) == pytest.approx(smallest, rel=0.05)
         ends.append(cosine_similarity(B))
     pairs = np.triu_indices(p, 1)

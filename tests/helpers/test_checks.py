@@ -1,7 +1,13 @@
+import itertools
+import re
+
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
 from cossim_helpers import check, check_at_least, check_at_most, check_differs
+from cossim_helpers._check_lines import counted
 
 ID = "eq3-rescaling"
 
@@ -112,3 +118,106 @@ def test_unsigned_integers_do_not_wrap_around():
     with pytest.raises(AssertionError):
         check(ID, np.array([1], np.uint8), np.array([2], np.uint8))
     check_differs(ID, np.array([1], np.uint8), np.array([2], np.uint8), at_least=1)
+
+
+# What it is a check of
+
+
+def test_a_line_says_what_is_checked(capsys):
+    check(ID, 1.0, 1.0 + 1e-12, of="eq-3")
+    check_differs(ID, 1.0, 2.0, at_least=0.5, of="thm-cosine-maps")
+    check_at_most(ID, 1.0, 2.0, of="sec-01-maps")
+    check_at_least(ID, 2.0, 1.0, of="ex-01-early")
+    assert capsys.readouterr().out.splitlines() == [
+        "[ok] eq3-rescaling (eq-3): equal within rtol=0, atol=1e-10",
+        "[ok] eq3-rescaling (thm-cosine-maps): differ by at least 0.5",
+        "[ok] eq3-rescaling (sec-01-maps): at most 2",
+        "[ok] eq3-rescaling (ex-01-early): at least 1",
+    ]
+
+
+@pytest.mark.parametrize("of", ["", "Eq. (3)", "eq_3", "eq-3 ", "-eq"])
+def test_a_label_that_is_none_is_refused(of):
+    with pytest.raises(ValueError, match=r"of takes a label of the book, such as 'eq-1' or 'thm-orbit', got"):
+        check(ID, 1.0, 1.0 + 1e-12, of=of)
+
+
+def test_a_label_is_a_str():
+    with pytest.raises(TypeError, match=r"of takes a label of the book, as a str, got 3 \(int\)"):
+        check_at_most(ID, 1.0, 2.0, of=3)
+
+
+# In a notebook
+
+
+@pytest.fixture
+def cell():
+    """Return a function that runs a cell in a shell of IPython of its own, and returns what it prints."""
+    shell = InteractiveShell.instance()
+    shell.run_cell(f"from cossim_helpers import check, check_at_most\nID = {ID!r}", silent=False)
+
+    def run(source):
+        with capture_output() as captured:
+            shell.run_cell(source)
+        return captured.stdout
+
+    yield run
+    InteractiveShell.clear_instance()
+
+
+LINE = "[ok] eq3-rescaling: equal within rtol=0, atol=1e-10"
+
+
+def test_equal_lines_of_a_cell_are_one_with_their_count(cell):
+    assert cell("for x in range(3): check(ID, x, x + 0.0)\nprint(7)") == f"7\n{LINE}, 3 times\n"
+    assert cell("check(ID, 1, 1.0)") == f"{LINE}\n"
+    assert cell("print(7)") == "7\n"
+
+
+def test_lines_keep_the_order_of_their_checks(cell):
+    source = "check(ID, 1, 1.0)\ncheck_at_most(ID, 1, 2)\ncheck(ID, 2, 2.0)\ncheck(ID, 3, 3.0)"
+    assert cell(source) == f"{LINE}\n[ok] eq3-rescaling: at most 2\n{LINE}, 2 times\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", ""),
+        ("a", "a"),
+        ("aab", "a*2 b"),
+        ("abab", "a/2of2 b/2of2"),
+        ("ababab", "a/3of2 b/3of2"),
+        ("aabaab", "a/2of3 a/2of3 b/2of3"),
+        ("abba", "a b*2 a"),
+        ("aaaab", "a*4 b"),
+        ("cababab", "c a/3of2 b/3of2"),
+        ("ababa", "a/2of2 b/2of2 a"),
+    ],
+)
+def test_rounds_of_lines_are_counted(lines, said):
+    expected = [
+        re.sub(r"\*(\d+)", r", \1 times", re.sub(r"/(\d+)of(\d+)", r", \1 rounds of \2", each)) for each in said.split()
+    ]
+    assert counted(list(lines)) == expected
+
+
+def test_no_two_orders_of_checks_are_said_alike():
+    orders = ["".join(order) for length in range(1, 8) for order in itertools.product("ab", repeat=length)]
+    said = ["\n".join(counted(list(order))) for order in orders]
+    assert len(set(said)) == len(orders)
+
+
+def test_what_was_checked_before_an_error_is_said(cell):
+    printed = cell("check(ID, 1, 1.0)\ncheck(ID, 1, 2.0)\ncheck(ID, 3, 3.0)")
+    assert printed.endswith(f"{LINE}\n")
+    assert "AssertionError" in printed
+    assert cell("") == ""
+
+
+def test_a_new_shell_prints_too(cell):
+    InteractiveShell.clear_instance()
+    InteractiveShell.instance()
+    check(ID, 1, 1.0)
+    with capture_output() as captured:
+        InteractiveShell.instance().run_cell("print(8)")
+    assert captured.stdout == f"8\n{LINE}\n"

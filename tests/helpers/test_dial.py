@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import html
 import html.parser
 import io
 import json
@@ -27,7 +28,7 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum,
 )
-from cossim_helpers.widget.payload import dequantize, quantize
+from cossim_helpers.widget.payload import FRONT, dequantize, quantize
 
 ROOT = Path(__file__).parents[2]
 WIDGET = ROOT / "cossim_helpers" / "widget"
@@ -74,7 +75,7 @@ def payload(text):
 
 
 def test_the_page_carries_the_spectrum_to_16_bits():
-    data = payload(SHOWN.html)
+    data = payload(SHOWN.html)["sets"]["own"]
     V, users = dequantize(data["V"]), dequantize(data["users"])
     half_step = abs(TOP.V).max(axis=1, keepdims=True) / 65_000
     assert V.shape == TOP.V.shape and (abs(V - TOP.V) <= half_step).all()
@@ -85,6 +86,15 @@ def test_the_page_carries_the_spectrum_to_16_bits():
     by_popularity = np.argsort(data["popularityRank"])
     assert sorted(data["popularityRank"]) == list(range(1, 41))
     assert (np.diff(DATA.item_popularity[by_popularity]) <= 0).all()
+
+
+def test_the_page_carries_the_example_by_hand():
+    data = payload(SHOWN.html)["sets"]["hand"]
+    V, users, sigma = dequantize(data["V"]), dequantize(data["users"]), np.array(data["sigma"])
+    X = np.array([[1, 1], [1, 0], [0, 1]])
+    np.testing.assert_allclose(users @ V.T, X, atol=1e-4)
+    np.testing.assert_allclose(V * sigma**2 @ V.T, X.T @ X, atol=1e-4)
+    assert data["cluster"] == [0, 0] and data["clusterSizes"] == [2] and data["popularityRank"] == [1, 2]
 
 
 def test_a_matrix_survives_quantization_row_by_row():
@@ -142,9 +152,12 @@ def test_the_landing_page_carries_at_most_150_kb():
 @pytest.mark.parametrize("k", [40, 10])
 def test_presets_name_what_they_set(k):
     data = payload(dial(**ARGUMENTS | {"spectrum": spectrum(DATA.X, k)}).html)
-    presets = {preset["name"]: preset["set"] for preset in data["presets"]}
-    assert ("Case 1" in presets) == (k == 40), "case 1 needs all directions"
-    assert data["start"] == {
+    presets = {preset["name"]: preset["set"]["own"] for preset in data["presets"]}
+    by_hand = {preset["name"]: preset["set"]["hand"] for preset in data["presets"]}
+    assert ("All strangers" in presets) == (k == 40), "it needs all directions"
+    start = data["starts"]["own"]
+    assert start == {
+        "data": "own",
         "objective": "product",
         "compare": "items",
         "base": "d",
@@ -153,11 +166,39 @@ def test_presets_name_what_they_set(k):
         "k": k,
         "item": 0,
     }
-    assert all(set(preset) <= set(data["start"]) for preset in presets.values())
+    assert data["starts"]["hand"] == start | {"data": "hand", "cut": 1.0, "k": 2}
+    for own, hand in zip(presets.values(), by_hand.values(), strict=True):
+        assert {"objective", "cut", "k"} <= set(own) == set(hand) <= set(start), "each says and sets λ and the rank"
     assert TOP.sigma[1] < presets["Eq. 2, λ > σ₂"]["cut"] < TOP.sigma[0]
     assert presets["Whitened"]["k"] == 4
-    buttons = [text for tag, _, text in Elements(payload(SHOWN.html)["markup"]).found if tag == "button"]
-    assert buttons == [preset["name"] for preset in payload(SHOWN.html)["presets"]]
+    assert presets["40 items"] == by_hand["40 items"] == start
+    assert presets["By hand"] == by_hand["By hand"] == data["starts"]["hand"]
+    assert all(setting.get("k", 1) <= 2 for name, setting in by_hand.items() if name != "40 items")
+    assert 1 < by_hand["Eq. 2, λ > σ₂"]["cut"] < 3**0.5
+    front, by_hand_front = (list(each.values())[:FRONT] for each in (presets, by_hand))
+    for settings, lam, rank in ((front, 20.0, k), (by_hand_front, 1.0, 2)):
+        assert [(each["exponent"], each["cut"], each["k"]) for each in settings] == [
+            (0.5, lam, rank),
+            (0.0, lam, rank),
+            (-0.5, lam, rank),
+        ], "one model, three choices of D"
+
+
+def test_three_buttons_stand_in_front_and_the_others_behind_a_fold():
+    data = payload(SHOWN.html)
+    front, more = data["markup"].split("<details")
+    shown = [re.findall("data-preset><b>(.*?)</b>", part) for part in (front, more)]
+    assert shown[0] == ["All strangers", "As trained", "All clusters"]
+    assert [html.unescape(name) for name in shown[0] + shown[1]] == [preset["name"] for preset in data["presets"]]
+
+
+def test_no_reader_sees_the_formulas_of_a_source_file():
+    few = dial(**ARGUMENTS | {"spectrum": spectrum(DATA.X, 10)})
+    strings = re.findall(r'"[^"\n]*"|`[^`]*`', (WIDGET / "view.js").read_text(encoding="utf-8"))
+    notes = [preset["name"] + preset["note"] for shown in (SHOWN, few) for preset in payload(shown.html)["presets"]]
+    markup = [text for _, _, text in Elements(payload(SHOWN.html)["markup"]).found]
+    for words in [*strings, *notes, *markup]:
+        assert not re.search(r"dMat|[A-Za-z]_[A-Za-z]|\^", words), words
 
 
 def test_the_static_maps_show_the_cosines():
@@ -181,9 +222,10 @@ def test_it_shows_itself_in_every_format():
 
 def test_more_than_26_clusters_are_numbered():
     many = dial(**ARGUMENTS | {"item_cluster": np.arange(40) // 2 * 2 + (np.arange(40) > 37)})
-    assert payload(many.html)["clusterNames"][0] == "A"
+    assert payload(many.html)["sets"]["own"]["clusterNames"][0] == "A"
     single = np.concatenate([np.arange(38), [38, 38]])
-    assert payload(dial(**ARGUMENTS | {"item_cluster": single}).html)["clusterNames"][-1] == "39"
+    numbered = payload(dial(**ARGUMENTS | {"item_cluster": single}).html)
+    assert numbered["sets"]["own"]["clusterNames"][-1] == "39"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +295,6 @@ def test_jupyterlab_leaves_the_keys_to_the_controls():
     data = simulate_interactions(200, 20, 4, rng=0)
     made = dial(spectrum(data.X), data.X[:3], data.item_cluster, data.item_popularity, lam=10)
     payload = json.loads(re.search(r'<script type="application/json">(.*?)</script>', made.html, re.S)[1])
-    controls = re.findall(r"<(?:input|select|button)\b[^>]*>", payload["markup"])
+    controls = re.findall(r"<(?:input|select|button|summary)\b[^>]*>", payload["markup"])
     assert len(controls) > 15
     assert all("data-lm-suppress-shortcuts" in control for control in controls)
