@@ -9,7 +9,7 @@ reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab test test-binder test-site notebooks numbers bench study lint lock clean
+.PHONY: help book serve lab test test-binder test-site notebooks numbers symbols terms bench study lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=b
 
 numbers: $(reader) ## bind the numbers of the text to the cells that compute them (NB=… for one, CHOICES=file)
 	@$(bin)/python -m tools.bindings $(if $(CHOICES),--choices $(CHOICES)) $(NB)
+
+symbols: $(reader) ## write the chapters' boxes of symbols, and "first used", from the notation page
+	@$(bin)/python -m tools.symbols --write
+
+terms: $(reader) ## link the words of the glossary where each chapter first uses them
+	@$(bin)/python -m tools.terms --write
 
 bench: $(developer) ## time the spectrum and the simulation against their competitors
 	$(bin)/python benchmarks/spectra.py

@@ -1,11 +1,14 @@
 """The D dial in a browser, driven by keyboard and pointer: its numbers against cossim_helpers, from the data anew."""
 
+import re
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from landing import landing_data
+from scipy import sparse
 
 from cossim_helpers import (
     Factors,
@@ -27,7 +30,8 @@ from cossim_helpers import (
     spectrum,
     whitened_cosine,
 )
-from site_tests.conftest import close, opener, until
+from cossim_helpers.metrics import neighbor_weights
+from site_tests.conftest import READY, close, opener, until
 from site_tests.test_pages import RULES
 
 COSINE = 5e-4  # 16 bits an entry of V move a cosine by less
@@ -52,6 +56,15 @@ PLACES = {
     "landing": place("book/index.html", landing_data(), 10_000.0),
     "chapter 4": place("book/04_arbitrary_cosines.html", simulate_interactions(2_000, 60, 3, rng=0), 1_000.0),
 }
+
+
+X_HAND = sparse.csr_array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+HAND = place("", SimpleNamespace(X=X_HAND, item_cluster=np.zeros(2, int)), 1.0)  # the example that every dial has
+
+
+SMALL = simulate_interactions(200, 20, 4, rng=0)
+SHOWN = dial(spectrum(SMALL.X), SMALL.X[:3], SMALL.item_cluster, SMALL.item_popularity, lam=10).html
+TWO = f'<!doctype html><html lang="en"><title>Two</title><body>{SHOWN}{SHOWN}</body></html>'
 
 
 @pytest.fixture(scope="module", params=PLACES)
@@ -86,6 +99,11 @@ def decayed(top, lam, k):
     """min ‖X − XABᵀ‖² + λ(‖A‖² + ‖B‖²) at A = B = V dMat((1 − λ/σ²)_+)^½."""
     half = top.V[:, :k] * np.sqrt(np.maximum(1 - lam / top.sigma[:k] ** 2, 0))
     return Factors(half, half)
+
+
+def standing(where, state):
+    """The place of the data set of a state: the dial's own, or the example by hand."""
+    return HAND if state["data"] == "hand" else where
 
 
 def fitted(where, state):
@@ -131,7 +149,7 @@ def shown_cosine(page):
 
 
 def shown_scores(page):
-    return np.array(ask(page, "dial.scores")).reshape(24, -1)
+    return np.array(ask(page, "dial.scores")).reshape(-1, len(shown_cosine(page)))
 
 
 def settle(page):
@@ -147,9 +165,24 @@ def text(page, selector):
     return page.locator(f".cossim-dial {selector}").first.text_content()
 
 
+def preset(page, name):
+    """The button of that name; the smaller print on it says λ and the rank."""
+    return page.locator(".cossim-dial").first.locator(f'[data-preset]:has(b:text-is("{name}"))')
+
+
 def press_preset(page, name):
-    page.locator(".cossim-dial").first.get_by_role("button", name=name, exact=True).press("Enter")
+    """Press a button; where it is folded away, unfold it."""
+    button = preset(page, name)
+    button.evaluate("(button) => { const more = button.closest('details'); if (more) more.open = true; }")
+    button.press("Enter")
     settle(page)
+
+
+FORMULA = "D<sub>ii</sub> = d<sub>i</sub><sup>−2.00</sup>"
+
+
+def inside(page, selector):
+    return page.locator(f".cossim-dial {selector}").first.inner_html()
 
 
 def minus(number):
@@ -159,6 +192,7 @@ def minus(number):
 def compare(page, where):
     """All that the dial shows in its present state against the same from cossim_helpers; returns state and cosines."""
     state = ask(page, "dial.state")
+    where = standing(where, state)
     cosine = expected_cosine(where, state)
     np.testing.assert_allclose(shown_cosine(page), cosine, atol=COSINE)
 
@@ -167,10 +201,18 @@ def compare(page, where):
     assert ask(page, "dial.numbers.change") < 1e-12
 
     numbers, cluster = ask(page, "dial.numbers"), where.data.item_cluster
+    assert "dMat" not in page.locator(".cossim-dial").first.inner_text()
+    if np.unique(cluster).size == 1:
+        assert numbers["within"] == pytest.approx(cosine[0, 1], abs=COSINE) and not numbers["allTied"]
+        assert text(page, "[data-of=auc]") == text(page, "[data-of=between]") == "–"
+        return state, cosine
     rounded = cosine.round(6)  # ties by rounding, as in the browser
     within, between = mean_cosine(rounded, cluster)
     assert abs(numbers["auc"] - cluster_auc(rounded, cluster)) <= numbers["aucError"] + 1e-3
     assert abs(numbers["precision"] - precision_at_k(rounded, cluster)) < 5e-3
+    shown = shown_cosine(page).round(6)
+    shares = np.sum(neighbor_weights(shown, 10) * (cluster[:, None] == cluster), axis=1) / 10
+    assert numbers["worst"] == pytest.approx(shares.min(), abs=5e-3)
     assert abs(numbers["within"] - within) < COSINE and abs(numbers["between"] - between) < COSINE
     assert numbers["allTied"] == all_tied(rounded)
     for name in ("auc", "precision", "within", "between"):
@@ -181,11 +223,8 @@ def compare(page, where):
 # --- the numbers ---
 
 
-PRESETS = [
-    "Eq. 5",
-    "B = V",
-    "Case 1",
-    "Case 2",
+FRONT = ["All strangers", "As trained", "All clusters"]
+MORE = [
     "D = 1/√σ",
     "Eq. 2",
     "Eq. 2, λ > σ₂",
@@ -194,7 +233,14 @@ PRESETS = [
     "Scores, Eq. 1",
     "Scores, Eq. 2",
     "Data",
+    "By hand",
+    "All items",  # with their number in the place of the word
 ]
+PRESETS = FRONT + MORE
+
+
+def called(name, where):
+    return f"{len(where.data.item_cluster)} items" if name == "All items" else name
 
 
 def by_hand(where):
@@ -204,10 +250,9 @@ def by_hand(where):
     perron = (top.sigma[0] + top.sigma[1]) / 2
     clusters = where.data.item_cluster.max() + 1
     return {
-        "Eq. 5": item_item_cosine(five),
-        "B = V": cosine_similarity(top.V),
-        "Case 1": np.eye(X.shape[1]),
-        "Case 2": item_item_cosine(rescale(five, d**-0.5)),
+        "All strangers": np.eye(X.shape[1]),
+        "As trained": item_item_cosine(five),
+        "All clusters": item_item_cosine(rescale(five, d**-0.5)),
         "D = 1/√σ": item_item_cosine(rescale(five, top.sigma**-0.5)),
         "Eq. 2": item_item_cosine(solve_factor_penalty(top, cut)),
         "Eq. 2, λ > σ₂": item_item_cosine(solve_factor_penalty(top, perron)),
@@ -216,21 +261,109 @@ def by_hand(where):
         "Scores, Eq. 1": score_column_cosine(X, five),
         "Scores, Eq. 2": score_column_cosine(X, solve_factor_penalty(top, cut)),
         "Data": cosine_similarity(X.T),
+        "By hand": np.array([[1, 1 / 5], [1 / 5, 1]]),
+        "All items": item_item_cosine(five),
     }
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_each_preset_shows_what_the_book_computes(page, where, name):
+    name, expected = called(name, where), by_hand(where)[name]
     press_preset(page, name)
-    np.testing.assert_allclose(shown_cosine(page), by_hand(where)[name], atol=COSINE)
+    np.testing.assert_allclose(shown_cosine(page), expected, atol=COSINE)
     compare(page, where)
-    button = page.locator(".cossim-dial").first.get_by_role("button", name=name, exact=True)
+    button = preset(page, name)
     assert button.get_attribute("aria-pressed") == "true"
     assert button.evaluate("(button) => button === document.activeElement")
 
 
 def test_there_is_a_test_for_each_preset(page, where):
-    assert page.locator(".cossim-dial .cd-presets button").all_text_contents() == PRESETS == list(by_hand(where))
+    names = [called(name, where) for name in PRESETS]
+    assert page.locator(".cossim-dial [data-preset] b").all_text_contents() == names
+    assert list(by_hand(where)) == PRESETS
+
+
+def says(state):
+    """λ and the rank, as a button tells them."""
+    lam = state["cut"] if state["objective"] == "factors" else state["cut"] ** 2
+    return f"λ = {float(f'{lam:.3g}'):,g}, rank {state['k']}"
+
+
+@pytest.mark.parametrize("data", ["own", "hand"])
+def test_each_preset_says_and_sets_the_penalty_and_the_rank(page, where, data):
+    for name in MORE[:-2] + FRONT if data == "own" else FRONT + MORE[:-2]:
+        page.locator(".cossim-dial").first.evaluate(
+            "(root, moved) => root.dial.set(moved)", {"data": data, "cut": 0.7, "k": 1, "objective": "decay"}
+        )
+        told = preset(page, name).locator("small").text_content()
+        press_preset(page, name)
+        assert says(ask(page, "dial.state")) == told == preset(page, name).locator("small").text_content()
+        cut = where.lam**0.5 if data == "own" else 1
+        if name in FRONT:
+            assert ask(page, "[dial.state.cut, dial.state.k]") == [cut, {"own": len(where.top.sigma), "hand": 2}[data]]
+    for name in MORE[-2:]:
+        told = preset(page, called(name, where)).locator("small").text_content()
+        press_preset(page, called(name, where))
+        assert says(ask(page, "dial.state")) == told
+
+
+def test_three_presets_stand_in_front_of_a_closed_fold(open_page, where):
+    root = open_page(where.path).locator(".cossim-dial").first
+    assert [each for each in PRESETS if each in root.locator("[data-preset] b:visible").all_text_contents()] == FRONT
+    assert root.locator("[data-preset]:visible").count() == 3
+    root.locator("summary").click()
+    assert root.locator("[data-preset]:visible").count() == len(PRESETS)
+
+
+def test_reset_leads_back_from_everywhere(page, where):
+    start, before = ask(page, "dial.state"), shown_cosine(page)
+    far = {"data": "hand", "objective": "decay", "compare": "data", "base": "sigma", "exponent": 1, "cut": 0.5, "k": 1}
+    page.locator(".cossim-dial").first.evaluate("(root, far) => root.dial.set(far)", far | {"item": 1})
+    assert ask(page, "dial.state") == far | {"item": 1}
+    page.locator(".cossim-dial").first.get_by_role("button", name="Reset", exact=True).press("Enter")
+    settle(page)
+    assert ask(page, "dial.state") == start
+    np.testing.assert_array_equal(shown_cosine(page), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "cosine"),
+    [("All strangers", 0), ("As trained", 1 / 5), ("All clusters", 5 / 13), ("Data", 1 / 2), ("Eq. 2", 1)],
+)
+def test_the_buttons_work_on_the_example_by_hand(page, where, name, cosine):
+    press_preset(page, "By hand")
+    scores = shown_scores(page)
+    np.testing.assert_allclose(scores, [[3 / 4, 3 / 4], [5 / 8, 1 / 8], [1 / 8, 5 / 8]], atol=SCORE)
+    press_preset(page, name)
+    compare(page, where)
+    np.testing.assert_allclose(shown_cosine(page), [[1, cosine], [cosine, 1]], atol=COSINE)
+    if name != "Eq. 2":
+        np.testing.assert_allclose(shown_scores(page), scores, atol=1e-10)
+    assert text(page, ".cd-note").startswith("By hand: ") and text(page, "[data-count=items]") == "2"
+    assert [minus(cells[3]) for cells in neighbor_rows(page)] == [pytest.approx(cosine, abs=0.0051)]
+
+
+def test_the_second_objective_by_hand(page, where):
+    press_preset(page, "By hand")
+    press_preset(page, "Eq. 2")
+    knob(page, "cut").press("Home")  # a small λ
+    settle(page)
+    _, cosine = compare(page, where)
+    assert cosine[0, 1] == pytest.approx((3**0.5 - 1) / (3**0.5 + 1), abs=0.01)
+
+
+def test_a_button_leads_back_from_the_example_by_hand(page, where):
+    start, before = ask(page, "dial.state"), shown_cosine(page)
+    press_preset(page, "By hand")
+    for name, ends in (("k", "2"), ("item", "1")):
+        assert knob(page, name).get_attribute("max") == ends
+    press_preset(page, "All clusters")
+    press_preset(page, called("All items", where))
+    assert ask(page, "dial.state") == start
+    np.testing.assert_array_equal(shown_cosine(page), before)
+    compare(page, where)
+    assert text(page, "[data-count=items]") == str(len(before)) and "By hand" not in text(page, ".cd-note")
+    assert "Another model" not in text(page, ".cd-change"), "scores of other users do not compare"
 
 
 def test_the_exponent_moves_the_cosines_and_no_score(page, where):
@@ -245,7 +378,9 @@ def test_the_exponent_moves_the_cosines_and_no_score(page, where):
         assert abs(cosine - before).max() > 0.1
         np.testing.assert_allclose(shown_scores(page), scores, atol=1e-10 * abs(scores).max())
         assert "no other" not in text(page, ".cd-note") and "Training cannot tell" in text(page, ".cd-note")
-    assert slider.get_attribute("aria-valuetext") == "D = dMat(d)^−2.00"
+    assert slider.get_attribute("aria-valuetext") == "D is d to the power −2.00"
+    assert text(page, "[data-of=exponent]") == "Dii = di−2.00" and FORMULA in inside(page, "[data-of=exponent]")
+    assert "with di = σi2/(σi2 + λ)" in text(page, ".cd-note")
 
 
 def test_a_power_of_sigma_is_another_d(page, where):
@@ -255,7 +390,8 @@ def test_a_power_of_sigma_is_another_d(page, where):
     settle(page)
     state, _ = compare(page, where)
     assert state["base"] == "sigma" and state["exponent"] == pytest.approx(-0.3)
-    assert "dMat(σ)^−0.30" in text(page, ".cd-note")
+    assert "D<sub>ii</sub> = σ<sub>i</sub><sup>−0.30</sup>" in inside(page, ".cd-note")
+    assert "with d" not in text(page, ".cd-note")
 
 
 @pytest.mark.parametrize(("name", "key", "presses"), [("cut", "ArrowLeft", 30), ("k", "ArrowLeft", 25)])
@@ -319,7 +455,7 @@ def test_the_neighbors_of_an_item(page, where):
     cluster, counts = where.data.item_cluster, where.data.X.sum(axis=0)
     item = len(cluster) // 2 + 3
     knob(page, "item").fill(str(item))
-    press_preset(page, "Case 2")
+    press_preset(page, "All clusters")
     row = expected_cosine(where, ask(page, "dial.state"))[item]
     row[item] = -np.inf
     found = neighbor_rows(page)
@@ -334,15 +470,32 @@ def test_the_neighbors_of_an_item(page, where):
 
 
 def test_where_all_are_tied_there_are_no_neighbors(page, where):
-    press_preset(page, "Case 1")
+    press_preset(page, "All strangers")
     others = len(where.data.item_cluster) - 1
     assert neighbor_rows(page) == []
     assert text(page, ".cd-ties") == f"None: all {others} others are tied at 0.00."
     press_preset(page, "Eq. 2, λ > σ₂")
     assert text(page, ".cd-ties") == f"None: all {others} others are tied at 1.00."
     assert text(page, "[data-of=auc]") == "0.50"
-    press_preset(page, "Eq. 5")
+    press_preset(page, "As trained")
     assert text(page, ".cd-ties") != "" or len(neighbor_rows(page)) == 10
+
+
+def test_a_mean_over_all_items_stands_beside_the_list_of_one(page, where):
+    cluster, item = where.data.item_cluster, 1
+    knob(page, "item").fill(str(item))
+    press_preset(page, "All clusters")
+    own = sum(cluster[int(cells[0])] == cluster[item] for cells in neighbor_rows(page))
+    numbers = ask(page, "dial.numbers")
+    assert numbers["worst"] < numbers["precision"]
+    assert text(page, ".cd-share") == (
+        f"{own} of these 10 are of the cluster of item {item}. Precision@10 is the mean of this share over all "
+        f"{len(cluster)} items: {numbers['precision']:.2f}. The lowest share is {numbers['worst']:.2f}."
+    )
+    press_preset(page, "All strangers")  # and no list
+    assert text(page, ".cd-share").startswith("Precision@10 is the mean")
+    press_preset(page, "By hand")  # and no clusters
+    assert text(page, ".cd-share") == ""
 
 
 def test_an_item_is_chosen_by_pointing_at_the_map(page, where):
@@ -382,7 +535,7 @@ def pixel(page, number, x, y):
 def test_the_maps_are_painted_from_the_numbers(page, where):
     import matplotlib.pyplot as plt
 
-    press_preset(page, "Case 2")
+    press_preset(page, "All clusters")
     cosine, scores = shown_cosine(page), shown_scores(page)
     for i, j in ((0, 0), (3, 40), (40, 3), (50, 51)):
         want = np.array(plt.get_cmap("RdBu_r")((cosine[i, j] + 1) / 2)[:3]) * 255
@@ -390,6 +543,162 @@ def test_the_maps_are_painted_from_the_numbers(page, where):
     for u, i in ((0, 0), (5, 30), (23, 59)):
         want = np.array(plt.get_cmap("viridis")((scores[u, i] - scores.min()) / np.ptp(scores))[:3]) * 255
         np.testing.assert_allclose(pixel(page, 1, i, u), want, atol=6)
+
+
+# --- the place on the page ---
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_cosines_and_scores_are_both_in_sight_of_the_sliders(open_page, where, width, height):
+    page = open_page(where.path, width=width, height=height)
+    root = page.locator(".cossim-dial").first
+    root.evaluate("(root) => root.scrollIntoView()")
+    press_preset(page, "All clusters")
+    top = page.locator(".bd-header-article").bounding_box()
+    seen = {
+        "presets": root.locator(".cd-front"),
+        "exponent": knob(page, "exponent"),
+        "penalty": knob(page, "cut"),
+        "rank": knob(page, "k"),
+        "cosines": root.locator("canvas").nth(0),
+        "scores": root.locator("canvas").nth(1),
+        "change": root.locator(".cd-change"),
+    }
+    boxes = {name: each.bounding_box() for name, each in seen.items()}
+    for name, box in boxes.items():
+        assert box["y"] >= top["y"] + top["height"] - 1 and box["y"] + box["height"] <= height, name
+    cosines, scores = boxes["cosines"], boxes["scores"]
+    assert scores["y"] == cosines["y"] and scores["x"] >= cosines["x"] + cosines["width"]
+    assert cosines["width"] == pytest.approx(cosines["height"], abs=1) and cosines["width"] >= 150
+    assert scores["height"] == pytest.approx(cosines["height"], abs=1)
+
+
+def test_the_maps_keep_their_place(open_page, where):
+    page = open_page(where.path, width=390)
+    square = page.locator(".cossim-dial .cd-square").first
+    tops = set()
+    for name in FRONT:
+        press_preset(page, name)
+        tops.add(square.evaluate("(square) => square.getBoundingClientRect().top + scrollY"))
+        knob(page, "exponent").press("ArrowLeft")  # and no button is pressed
+        settle(page)
+        tops.add(square.evaluate("(square) => square.getBoundingClientRect().top + scrollY"))
+    assert len(tops) == 1
+
+
+# --- the address ---
+
+
+def moved_by_hand(page):
+    """Turn a few things; return the state when the address has it."""
+    knob(page, "exponent").press("ArrowLeft")
+    knob(page, "cut").press("ArrowLeft")
+    knob(page, "k").press("ArrowLeft")
+    knob(page, "item").fill("7")
+    knob(page, "compare").select_option("whitened")
+    settle(page)
+    until(page, lambda: "item:7" in page.url, "the address follows")
+    return ask(page, "dial.state")
+
+
+def test_the_address_can_be_sent(open_page, where):
+    page = open_page(where.path + "?from=here#an-anchor")
+    state, cosine = moved_by_hand(page), shown_cosine(page)
+    says = r"dial=compare:whitened,exponent:-0\.05,cut:[0-9.]+,k:[0-9]+,item:7"
+    assert re.search(rf"\?from=here&{says}#an-anchor$", page.url)
+    other = open_page(where.path + page.url.partition(".html")[2])
+    assert ask(other, "dial.state") == state
+    np.testing.assert_array_equal(shown_cosine(other), cosine)
+    coded = open_page(where.path + page.url.partition(".html")[2].replace(":", "%3A").replace(",", "%2C"))
+    assert ask(coded, "dial.state") == state
+    other.locator(".cossim-dial .cd-reset").first.press("Enter")
+    until(other, lambda: other.url.endswith(".html?from=here#an-anchor"), "the address is as before")
+
+
+def test_the_example_by_hand_can_be_sent(open_page, where):
+    page = open_page(where.path)
+    press_preset(page, "By hand")
+    until(page, lambda: page.url.endswith("?dial=data:hand"), "the address says so")
+    press_preset(page, "All clusters")
+    until(page, lambda: page.url.endswith("?dial=data:hand,exponent:-0.5"), "the address follows")
+    state = ask(page, "dial.state")
+    other = open_page(where.path + "?dial=data:hand,exponent:-0.5")
+    assert ask(other, "dial.state") == state
+    assert shown_cosine(other)[0, 1] == pytest.approx(5 / 13, abs=COSINE)
+
+
+def test_an_anchor_of_the_page_still_works(open_page, where):
+    page = open_page(where.path)
+    state = moved_by_hand(page)
+    link = page.locator(".bd-main .headerlink").last
+    target = link.get_attribute("href")
+    link.evaluate("(link) => link.click()")
+    until(page, lambda: page.url.endswith(target), "the page goes there")
+    assert page.evaluate("(id) => document.getElementById(id) !== null", target[1:]) and "dial=" in page.url
+    assert ask(page, "dial.state") == state
+    page.reload()
+    page.evaluate(READY)
+    assert ask(page, "dial.state") == state
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "",
+        "exponent",
+        "exponent:x,cut:-1,k:0,item:-3",
+        "exponent:2.1,cut:1e9,k:2.5,item:160,data:none",
+        "objective:none,compare:<b>,base:constructor,data:constructor,start:1",
+        "%00%2C%3A:,:,,",
+    ],
+)
+def test_an_address_that_makes_no_sense_is_as_none(open_page, where, nonsense):
+    page = open_page(where.path)
+    start = ask(page, "dial.state")
+    page = open_page(f"{where.path}?dial={nonsense}")
+    assert ask(page, "dial.state") == start
+    until(page, lambda: page.url.endswith(".html"), "the address is set right")
+
+
+def in_sight(page):
+    return page.locator(".cossim-dial").first.evaluate(
+        "(root) => { const { top } = root.getBoundingClientRect(); return top >= 0 && top < innerHeight / 2; }"
+    )
+
+
+def test_who_is_sent_an_address_sees_the_dial(open_page):
+    path = PLACES["chapter 4"].path  # where it stands far down
+    assert not in_sight(open_page(path, width=390))
+    assert in_sight(open_page(path + "?dial=exponent:-0.5", width=390))
+    assert not in_sight(open_page(path + "?dial=exponent:-0.5#main-content", width=390))
+
+
+def test_two_dials_on_a_page_keep_apart(open_page, site):
+    page = open_page("book/index.html")
+    page.route("**/two.html*", lambda route: route.fulfill(body=TWO, content_type="text/html; charset=utf-8"))
+    page.goto(f"{site}/two.html")
+    first, second = page.locator(".cossim-dial").all()
+    first.evaluate("(root) => root.dial.set({ exponent: 0.25 })")
+    second.evaluate("(root) => root.dial.set({ k: 3 })")
+    until(page, lambda: page.url.endswith("?dial=exponent:0.25&dial2=k:3"), "the address holds both")
+    page.reload()
+    first, second = (root.evaluate("(root) => root.dial.state") for root in page.locator(".cossim-dial").all())
+    assert (first["exponent"], first["k"], second["exponent"], second["k"]) == (0.25, 20, 0, 3)
+    page.locator(".cd-reset").first.click()
+    until(page, lambda: page.url.endswith("two.html?dial2=k:3"), "the other stays")
+
+
+def test_the_address_of_jupyterlab_is_left_alone(open_page, site):
+    page = open_page("book/index.html")
+    lab = TWO.replace("<body>", '<body data-jp-theme-light="true">')
+    page.route("**/lab/*", lambda route: route.fulfill(body=lab, content_type="text/html; charset=utf-8"))
+    page.goto(f"{site}/lab/tree?dial=k:3")
+    root = page.locator(".cossim-dial").first
+    assert root.evaluate("(root) => root.dial.state.k") == 20
+    root.evaluate("(root) => root.dial.set({ exponent: 0.25 })")
+    until(page, lambda: "0.25" in root.locator("[role=status]").text_content(), "the hand has come to rest")
+    assert page.url.endswith("/lab/tree?dial=k:3")
+    assert not root.locator(".cd-address").is_visible()
 
 
 # --- time ---
@@ -427,19 +736,28 @@ def test_so_it_does_with_400_items_at_rank_50(open_page):
 
 
 def test_the_keyboard_reaches_every_control_and_leaves(page, where):
+    fold = page.locator(".cossim-dial .cd-more").first
+    fold.evaluate("(fold) => { fold.open = false; }")
     page.locator(".cossim-dial button").first.focus()
     seen = []
     for _ in range(30):
         seen.append(
-            page.evaluate("""() => { const at = document.activeElement;
-            return at.closest('.cossim-dial') ? at.dataset.knob ?? at.textContent : null; }""")
+            page.evaluate("""() => {
+                const at = document.activeElement, name = at.querySelector("b") ?? at;
+                return at.closest(".cossim-dial") ? at.dataset.knob ?? name.textContent : null;
+            }""")
         )
         if seen[-1] is None:
             break
         outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", f"the focus on {seen[-1]} cannot be seen"
+        if seen[-1] == "More presets":
+            page.keyboard.press("Enter")
+            assert fold.evaluate("(fold) => fold.open")
         page.keyboard.press("Tab")
-    assert seen == [*PRESETS, "exponent", "cut", "k", "item", "objective", "compare", "base", None]
+    names = [called(name, where) for name in MORE]
+    knobs = ["exponent", "cut", "k", "item", "objective", "compare", "base"]
+    assert seen == [*FRONT, "Reset", "More presets", *names, *knobs, None]
 
 
 def test_every_control_has_a_name_and_room_for_a_finger(open_page, where):
@@ -450,7 +768,10 @@ def test_every_control_has_a_name_and_room_for_a_finger(open_page, where):
     for name in ("Objective and penalty", "Compare", "D is a power of"):
         assert root.get_by_role("combobox", name=name).count() == 1
     assert root.get_by_role("spinbutton", name="Neighbors of item").count() == 1
-    for control in root.locator("button, input, select").all():
+    root.locator("summary").click()
+    assert root.get_by_role("button", name="Reset", exact=True).count() == 1
+    assert root.get_by_role("button", name=re.compile("^All strangers λ = [0-9,]+, rank [0-9]+$")).count() == 1
+    for control in root.locator("button, input, select, summary").all():
         box = control.bounding_box()
         assert box["width"] >= 24 and box["height"] >= 24, box
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
@@ -464,19 +785,19 @@ def test_axe_finds_nothing_in_any_state(open_page, theme):
     page = open_page("book/index.html", width=390, theme=theme)
     page.evaluate(AXE_SCRIPT)
     for name in PRESETS:
-        press_preset(page, name)
+        press_preset(page, called(name, PLACES["landing"]))
         found = page.evaluate("(rules) => axe.run('.cossim-dial', { ...rules, preload: false })", RULES)["violations"]
         assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == [], name
 
 
 def test_it_says_what_it_shows(page, where):
     image = page.locator(".cossim-dial canvas").first
-    press_preset(page, "Case 1")
-    until(page, lambda: "D = dMat(d)^0.50" in text(page, "[role=status]"), "the status says it")
+    press_preset(page, "All strangers")
+    until(page, lambda: "D is d to the power 0.50" in text(page, "[role=status]"), "the status says it")
     status = text(page, "[role=status]")
     assert "all items tied" in status and "cluster AUC 0.50" in status
     assert "cluster AUC 0.50" in image.get_attribute("aria-label")
-    at_once = page.get_by_role("button", name="Case 2", exact=True).evaluate("""(button) => new Promise((done) => {
+    at_once = preset(page, "All clusters").evaluate("""(button) => new Promise((done) => {
         button.click();
         const status = button.closest(".cossim-dial").querySelector("[role=status]");
         requestAnimationFrame(() => done(status.textContent));
@@ -503,7 +824,7 @@ def test_without_scripts_there_is_a_picture(site, new_page, where):
     root = page.locator(".cossim-dial").first
     images = root.locator(".cd-static img")
     assert images.count() == 3 and not root.locator(".cd-live").is_visible()
-    for image, name in zip(images.all(), ("Case 1", "Eq. 5", "Case 2"), strict=True):
+    for image, name in zip(images.all(), FRONT, strict=True):
         assert image.is_visible() and image.bounding_box()["width"] > 100
         auc = cluster_auc(by_hand(where)[name], where.data.item_cluster)
         assert f"cluster AUC {auc:.2f}" in image.get_attribute("alt")
@@ -514,7 +835,7 @@ def test_in_print_the_picture_stays_and_the_controls_go(page, where):
     page.emulate_media(media="print")
     root = page.locator(".cossim-dial").first
     assert root.locator("canvas").first.is_visible() and root.locator(".cd-note").is_visible()
-    assert not [control for control in root.locator("button, input, select").all() if control.is_visible()]
+    assert not [control for control in root.locator("button, input, select, summary").all() if control.is_visible()]
     assert not root.locator(".cd-static").is_visible()
 
 

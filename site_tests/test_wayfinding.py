@@ -3,12 +3,16 @@
 import re
 from pathlib import Path
 
+import languages
+import lookup
 import pytest
 
-from site_tests.conftest import HTML, LANDING
+from site_tests.conftest import HTML, LANDING, close, opener
+
+ROOT = Path(__file__).parents[1]
 
 EQUATION_5 = "book/03_first_objective.html#equation-eq-5"
-PERRON = "book/05_second_objective.html#lem-05-perron"
+PERRON = "book/appendix.html#lem-05-perron"
 
 
 def hits(page):
@@ -25,8 +29,8 @@ def hits(page):
         ("eq5", EQUATION_5),
         ("equation (5)", EQUATION_5),
         ("(5)", EQUATION_5),
-        ("(1.5)", "book/01_cosine_and_dot_product.html#equation-eq-row-lengths"),
-        ("lemma 5.3", PERRON),
+        ("(1.7)", "book/01_cosine_and_dot_product.html#equation-eq-row-lengths"),
+        ("lemma A.3", PERRON),
         ("thm 4.1", "book/04_arbitrary_cosines.html#thm-any-correlation-matrix"),
         ("Exercise 3.1", "book/03_first_objective.html#ex-03-by-hand"),
     ],
@@ -48,6 +52,92 @@ def test_a_number_finds_what_bears_it_and_nothing_else(open_page, query, address
 )
 def test_a_name_finds_what_bears_it_first(open_page, query, address):
     assert hits(open_page(f"search.html?q={query.replace(' ', '+')}"))[0][1] == address
+
+
+# Ask on a page that has its index and the pages that it has read already.
+ASK = """async (query) => {
+    Search.output.replaceChildren();
+    await Search.query(query);
+    return [...Search.output.children].map((item) => {
+        const link = item.querySelector("a");
+        const said = item.querySelector("p.context")?.textContent ?? "";
+        const address = link.getAttribute("href");
+        return { kind: item.className, address, lang: link.lang, said, text: item.innerText };
+    });
+}"""
+
+
+@pytest.fixture(scope="module")
+def ask(site, new_page):
+    """A function that returns what the search shows: kind, address, lang, said, text. All of it asked on one page."""
+    opened = []
+    page = opener(site, new_page, opened)("search.html?q=cosine")
+    hits(page)
+    yield lambda query: page.evaluate(ASK, query)
+    assert close(opened) == []
+
+
+@pytest.mark.parametrize("row", lookup.rows(ROOT / "book"), ids=lambda row: str(row["words"][0]))
+def test_what_readers_type_leads_to_the_very_section(ask, row):
+    for word in row["words"]:
+        first = ask(word)[0]
+        page, _, anchor = first["address"].partition("#")
+        assert anchor in (row["label"], f"equation-{row['label']}"), word
+        assert first["said"] == row["say"]
+        assert f'id="{anchor}"' in (HTML / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("query", ["dropout", "whitening", "normalize", "singular value", "AUC", "layer norm"])
+def test_names_come_before_texts(ask, query):
+    named = [found["kind"] != "kind-text" for found in ask(query)]
+    assert named == sorted(named, reverse=True)
+    assert len(set(named)) == 2
+
+
+@pytest.mark.parametrize("query", ["ALS", "als", "SVD", "AUC", "PMI", "NCE"])
+def test_short_words_are_whole_words(ask, query):
+    found = ask(query)
+    assert found
+    word = re.compile(rf"(?<![^\W_]){query}s?(?![^\W_])", re.IGNORECASE)
+    assert [each["text"] for each in found if each["kind"] != "kind-row" and not word.search(each["text"])] == []
+
+
+@pytest.mark.parametrize("query", ["popularity", "ridge regression", "covariance", "first direction", "行列"])
+def test_a_hit_in_a_text_lands_at_its_section(ask, query):
+    found = ask(query)
+    assert [each["kind"] for each in found].count("kind-text") > 1
+    addresses = [each["address"] for each in found]
+    assert len(addresses) == len(set(addresses))
+    at_sections = [address.partition("#")[::2] for address in addresses if "#" in address]
+    assert len(at_sections) > len(found) / 2
+    assert [at for at in at_sections if f'id="{at[1]}"' not in (HTML / at[0]).read_text(encoding="utf-8")] == []
+
+
+def test_nothing_is_found_for_what_is_not_there(ask):
+    assert ask("xyzzy") == []
+
+
+@pytest.mark.parametrize("query", ["コサイン類似度", "正則化", "層正規化", "一意", "白色化", "ベクトルデータベース"])
+def test_japanese_words_find_the_page_in_japanese(ask, query):
+    found = ask(query)
+    assert {each["address"].partition("#")[0] for each in found} == {"book/ja.html"}
+    assert {each["lang"] for each in found} == {"ja"}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_in_japanese_says_so_and_keeps_its_formulas_in_their_font(open_page, width):
+    page = open_page("book/ja.html", width=width)
+    assert page.locator("title").get_attribute("lang") == page.locator("article").get_attribute("lang") == "ja"
+    style = "(box) => [getComputedStyle(box).lineBreak, getComputedStyle(box).fontFamily]"
+    rule, font = page.locator("article p").nth(1).evaluate(style)
+    assert rule == "strict"
+    assert "Hiragino Sans" in font
+    assert "Hiragino Sans" not in page.locator("mjx-c").first.evaluate(
+        "(box) => getComputedStyle(box, '::before').fontFamily"
+    )
+    texts = page.locator("a:not([lang])").all_text_contents()
+    unmarked = [text for text in texts if re.search(languages.JAPANESE, text)]
+    assert unmarked == []
 
 
 def test_a_claim_is_found_by_its_id(open_page):

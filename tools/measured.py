@@ -36,7 +36,7 @@ ADDRESSES = [
     r"^[ \t]*:[\w-]+:[^\n]*$",  # an option of a directive
     r"^\([\w-]+\)=$",  # a label
     r"\{[\w:+-]+\}`[^`]*`",  # a role
-    r"(?<!`)(`+)(?!`)[^`]+?(?<!`)\1(?!`)",  # code
+    r"(?<!`)(`{1,2})(?!`)[^`]+?(?<!`)\1(?!`)",  # code; three ticks are a fence
     r"\]\([^)\s]*\)",  # the target of a link
     r"https?://\S+",
     r"\barXiv:\S+",

@@ -1,8 +1,8 @@
 """The book's texts, the places that their numbers come from, and whether the two agree. See bindings.py.
 
-An address is `cell#n`, the n-th number that a cell prints; `cell@n`, the n-th number in its code; `cell!n`, the n-th
-number in the lines of its checks; or `path.py@name.n`, the n-th number that a module gives to this name. Words before
-it, those of TRANSFORMS, say how the text's number follows.
+An address is `cell#n`, the n-th number that a cell prints, in its tables too; `cell@n`, the n-th number in its code;
+`cell!n`, the n-th number in the lines of its checks; or `path.py@name.n`, the n-th number that a module gives to this
+name. Words before it, those of TRANSFORMS, say how the text's number follows.
 """
 
 import ast

@@ -78,17 +78,23 @@ def notebook_checks(path: Path) -> list[Check]:
                 raise ValueError(f"{path.name}, cell {index}: {error}") from error
             for claim in claims:
                 count[claim] += 1
-                executed = f"\n[ok] {claim}: " in "\n" + _stdout(cell)
+                line = rf"^\[ok\] {re.escape(claim)}(?: \([a-z0-9-]+\))?: "
+                executed = bool(re.search(line, _stdout(cell), re.MULTILINE))
                 checks.append(Check(claim, index, heading, executed, f"check-{prefix}-{claim}-{count[claim]}"))
     return checks
 
 
-def claims_checked_by(source: str) -> list[str]:
-    """The ids in the check calls of a code cell, each once, in order."""
+def check_calls(source: str) -> list[ast.Call]:
+    """The check calls of a code cell, in order."""
     tree = ast.parse(TransformerManager().transform_cell(source))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) in CHECKS]
+    return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
+
+
+def claims_checked_by(source: str) -> list[str]:
+    """The ids in the check calls of a code cell, each once, in order."""
     ids = {}
-    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+    for call in check_calls(source):
         given = [*call.args[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "claim_id")]
         if not (given and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str)):
             raise ValueError(f"{ast.unparse(call)}: write the claim's id as a string, so that the ledger can find it")

@@ -1,18 +1,15 @@
-"""Finding one's way: reading times, descriptions, permalinks, a search that knows names, and the page for lost readers.
+"""Finding one's way: descriptions, permalinks, a search that knows names, and the page for lost readers.
 
-Each page    says under its title how long it takes to read, and in its head what it is about.
+Each page    says in its head what it is about.
 Results      and exercises carry a link to themselves, as headings and equations do.
 The search   finds an equation, a theorem, an exercise or a claim by its number and by its name.
 404.html     stands at the site's root. GitHub Pages shows it at any depth, so its links are absolute.
 """
 
-import json
-import math
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 from urllib.parse import urljoin, urlsplit
 
 from docutils import nodes
@@ -20,7 +17,6 @@ from markupsafe import escape
 from sphinx.domains import Domain, ObjType
 
 LOST = "book/404"
-LOOKED_UP = {LOST, "book/claims", "book/api"}  # no reading time: nobody reads a reference from end to end
 GENERATED = {
     "genindex": "Index of the terms that the book defines, with links to the places where they are explained.",
     "search": "Search the book: pages, terms, equations, theorems, exercises and claims, by name and by number.",
@@ -35,102 +31,6 @@ PAPER_EQUATIONS = {
 }
 
 
-# --- how long a page takes ---
-
-
-class Pace(NamedTuple):
-    """Seconds for each thing that is read: 150 words a minute, as for a text with proofs, and time to look."""
-
-    word: float = 60 / 150
-    equation: float = 20
-    code_line: float = 2
-    figure: float = 20
-
-
-PACE = Pace()
-
-
-@dataclass(frozen=True)
-class Length:
-    """What there is to read on a page, its exercises apart; and how many of those there are."""
-
-    words: int
-    equations: int
-    code_lines: int
-    figures: int
-    exercises: int
-
-    def minutes(self, pace=PACE):
-        """Return the reading time: in steps of 5 minutes from 10 on, else in minutes. 0 is less than half a minute."""
-        amounts = (self.words, self.equations, self.code_lines, self.figures)
-        minutes = sum(amount * seconds for amount, seconds in zip(amounts, pace, strict=True)) / 60
-        return math.floor(minutes / 5 + 0.5) * 5 if minutes >= 10 else math.floor(minutes + 0.5)
-
-    def sentence(self):
-        minutes = self.minutes()
-        if not minutes:
-            return ""
-        exercises = f", and {counted(self.exercises, 'exercise')}" if self.exercises else ""
-        return f"{counted(minutes, 'minute')} to read{exercises}"
-
-
-def counted(number, thing):
-    return f"{number} {thing}{'s' if number > 1 else ''}"
-
-
-def cells(path):
-    """Return (kind, source, whether it draws) for each cell of a notebook; a Markdown page is one cell."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix != ".ipynb":
-        return [("markdown", text, False)]
-    return [
-        (
-            cell["cell_type"],
-            "".join(cell["source"]),
-            any(kind.startswith("image/") for output in cell.get("outputs", []) for kind in output.get("data", {})),
-        )
-        for cell in json.loads(text)["cells"]
-    ]
-
-
-def length(path):
-    """Measure a page: all that stands before its section "Exercises", and the number of exercises in it."""
-    before, exercises = [], 0
-    reading = True
-    for kind, source, draws in cells(path):
-        if kind == "markdown":
-            exercises += len(re.findall(r"^(?:`{3,}|:{3,})\{exercise(?:-start)?\}", source, re.MULTILINE))
-            head, found, _ = source.partition("## Exercises\n")
-            if reading:
-                before.append((kind, head, False))
-            reading &= not found
-        elif reading:
-            before.append((kind, source, draws))
-    prose = "\n\n".join(source for kind, source, _ in before if kind == "markdown")
-    words, equations = prose_length(prose)
-    lines = [line for kind, source, _ in before if kind == "code" for line in source.splitlines() if line.strip()]
-    return Length(words, equations, len(lines), sum(draws for *_, draws in before), exercises)
-
-
-def prose_length(markdown):
-    """Return (words, displayed equations) of a text in MyST. A formula within a line counts as one word."""
-    text = re.sub(r"\A---\n.*?\n---\n", "", markdown, flags=re.DOTALL)
-    text, fenced = re.subn(r"^(`{3,})\{math\}.*?^\1\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
-    text, dollars = re.subn(r"^\$\$.*?\$\$\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"\$[^$]+\$", "formula", text)
-    text = re.sub(r"\{[\w:]+\}(?=`)", "", text)
-    text = re.sub(r"^(?:[`:]{3,}.*|:\w+:.*|\([\w-]+\)=)$", "", text, flags=re.MULTILINE)  # markup around the prose
-    return len(re.findall(r"[^\W_][\w'’.-]*", text)), fenced + dollars
-
-
-def show_reading_time(app, doctree):
-    """Put the reading time under the title."""
-    sentence = length(Path(app.env.doc2path(app.env.docname))).sentence()
-    title = next(doctree.findall(nodes.title), None)
-    if sentence and title and app.env.docname not in LOOKED_UP:
-        title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", sentence, classes=["reading-time"]))
-
-
 # --- what a page is about ---
 
 
@@ -143,7 +43,7 @@ def describe(app, pagename, templatename, context, doctree):
     if pagename == app.config.root_doc:
         context["docstitle"] = ""  # else its title would say the same twice
     if pagename == "search":
-        app.add_js_file("search_names.js")
+        app.add_js_file("search.js")
 
 
 # --- permalinks, and names for the search ---
@@ -260,7 +160,6 @@ def move_lost(app, exception):
 def setup(app):
     app.add_domain(Names)
     app.connect("config-inited", include_lost, priority=900)  # after the table of contents has been read
-    app.connect("doctree-read", show_reading_time)
     app.connect("doctree-read", keep_names)
     app.connect("doctree-resolved", add_permalinks)
     app.connect("html-page-context", describe)

@@ -17,6 +17,19 @@ EXECUTED = {(check.claim, path) for path, checks in NOTEBOOKS.items() for check 
 TESTED = {mark.claim for mark in MARKS if mark.runs}
 
 
+def labels_of(path):
+    """The labels of a page's equations, theorems, exercises and sections, and of what else has one."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "\n\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
+    return set(re.findall(r"^ *(?::label: *([\w-]+)|\(([\w-]+)\)=) *$", text, re.MULTILINE))
+
+
+LABELS = {
+    a or b for suffix in ("ipynb", "md") for path in (ROOT / "book").glob(f"*.{suffix}") for a, b in labels_of(path)
+}
+
+
 def gaps(claims, pending, executed, tested):
     """What is wrong with the ledger, in words, given the executed checks (id, notebook) and the tested ids."""
     in_notebooks = {claim for claim, _ in executed}
@@ -75,6 +88,22 @@ def test_each_claim_is_checked_twice_or_pending():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_each_check_in_a_notebook_names_a_claim(path):
     assert {check.claim for check in NOTEBOOKS[path]} <= set(IDS)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_what_a_check_verifies_has_a_label(path):
+    """What `of=` names in the lines of the checks is the label of something in the book."""
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    lines = "\n".join("".join(output.get("text", "")) for cell in cells for output in cell["outputs"])
+    assert set(re.findall(r"^\[ok\] \S+ \((\S+)\): ", lines, re.MULTILINE)) - LABELS == set()
+
+
+def test_a_published_label_stays():
+    """Others link to these anchors. What moves takes its label along; a new label is added to the list."""
+    published = (Path(__file__).parent / "labels.txt").read_text(encoding="utf-8").split()
+    assert published == sorted(set(published))
+    assert set(published) - LABELS == set(), "labels that are gone"
+    assert LABELS - set(published) == set(), "new labels, not yet in labels.txt"
 
 
 def test_each_mark_names_a_claim_and_sits_on_a_test():

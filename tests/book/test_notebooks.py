@@ -1,6 +1,7 @@
 """What must hold for every notebook of the book, beyond the outputs that `pytest --nbval book` compares."""
 
 import ast
+import html
 import re
 from pathlib import Path
 
@@ -91,6 +92,30 @@ def test_an_error_is_stored_only_where_it_is_meant(code_cells):
 
 def test_no_output_names_a_place_on_the_machine(code_cells):
     assert not [text for cell in code_cells for text in texts(cell) if MACHINE_PATH.search(text)]
+
+
+def test_a_table_says_the_same_as_text(code_cells):
+    """The page shows the HTML; readers in a terminal, and test_numbers.py, see the text."""
+    for cell in code_cells:
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "<table" in data.get("text/html", ""):
+                shown = html.unescape(re.sub(r"<[^>]*>", " ", data["text/html"]))
+                assert shown.split() == data["text/plain"].split(), f"{cell.id}: a table, and another text"
+                assert "<caption>" in data["text/html"] and 'scope="col"' in data["text/html"], cell.id
+
+
+def test_no_printed_line_is_wider_than_a_column_of_the_page(path, code_cells):
+    """The lines of checks apart: they become badges."""
+    said = [
+        (cell.id, line)
+        for cell in code_cells
+        for output in cell.outputs
+        for text in (output.get("text", ""), output.get("data", {}).get("text/plain", ""))
+        for line in text.splitlines()
+    ]
+    wide = [(cell, line) for cell, line in said if len(line) > 79 and not line.startswith("[ok]")]
+    assert wide == []
 
 
 def test_every_figure_is_a_png(code_cells):

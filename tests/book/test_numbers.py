@@ -6,6 +6,7 @@ import nbformat
 import pytest
 import yaml
 
+from cossim_helpers import Table
 from tools.bindings import bind, keep, mutate, read_choices
 from tools.measured import constants, measured, scan
 from tools.notebooks import dumps, loads, normalize
@@ -250,6 +251,38 @@ def test_a_problem_names_the_place(folder, name, old, new, expected):
 def test_a_check_line_more_moves_no_number(folder):
     change(folder, '"[ok] a-claim', '"[ok] b-claim: at most 3\\n",\n      "[ok] a-claim')
     assert problems(folder) == []
+
+
+def with_table(folder, *rows):
+    """Let the cell show the same numbers, but those of the first line in a table."""
+    path = folder / "book" / "01_one.ipynb"
+    notebook = loads(path.read_text())
+    cell = next(cell for cell in notebook.cells if cell.id == "c")
+    table = Table("Mean cosine", ("", "within", "elsewhere"), rows)
+    ok, _, rest = PRINTED.splitlines(keepends=True)
+    cell.outputs = [
+        nbformat.v4.new_output("execute_result", data=table._repr_mimebundle_(), execution_count=1),
+        nbformat.v4.new_output("stream", name="stdout", text=rest + ok),
+    ]
+    path.write_text(dumps(normalize(notebook)))
+
+
+def test_numbers_of_a_table_count_in_its_order_and_where_it_stands(folder):
+    with_table(folder, ("all", 0.3649, 0.7))
+    sources = Book(folder).cells["c"].sources
+    assert [sources[f"c#{n}"][0].value for n in range(1, 6)] == [0.36, 0.7, 9, 10, 0.89]
+    assert sources["c#2"][1] == "all    0.36       [0.70]"
+    assert all("prints other words" in problem for problem in problems(folder))  # the numbers hold
+    bind_all(folder)
+    assert problems(folder) == []
+
+
+@pytest.mark.parametrize("row", [("all", 0.35, 0.70), ("all", 0.70, 0.36)])
+def test_another_number_in_a_table_is_noticed(folder, row):
+    with_table(folder, ("all", 0.36, 0.70))
+    bind_all(folder)
+    with_table(folder, row)
+    assert any(re.search("'0.36' .* c#1, which is 0.[37]", problem) for problem in problems(folder))
 
 
 def test_bindings_that_hold_are_kept_when_a_sentence_changes(folder):

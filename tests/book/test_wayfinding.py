@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+import tracks
 import wayfinding
 import yaml
 
+from tools import terms
 from tools.notebooks import loads
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +22,8 @@ PAGES = sorted([*NOTEBOOKS, *BOOK.glob("*.md")])
 LEDGER = yaml.safe_load((ROOT / "cossim_helpers" / "claims.yml").read_text(encoding="utf-8"))
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 LISTED = [Path(chapter["file"]).name for part in TOC["parts"] for chapter in part["chapters"]]
-TABLE = re.search(r"```\{list-table\}.*?```", (BOOK / "index.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+TABLES = re.findall(r"```\{list-table\}.*?```", (BOOK / "questions.md").read_text(encoding="utf-8"), re.DOTALL)
+TABLE = "\n".join(TABLES)
 MYTHS = re.split(r"^### ", (BOOK / "myths.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
 
 
@@ -47,7 +51,7 @@ def printed():
 def test_each_page_has_a_description_of_its_own(path):
     description = metadata(path)["description"]
     assert 50 <= len(description) <= 160
-    assert description.endswith(".")
+    assert description.endswith((".", "。"))
     assert [other.name for other in PAGES if metadata(other)["description"] == description] == [path.name]
 
 
@@ -55,80 +59,35 @@ def test_each_page_has_a_description_of_its_own(path):
 def test_each_chapter_says_how_long_it_takes_and_where_it_stands_in_the_paper(path):
     """The box at its top agrees with the line under its title, which is computed."""
     box = loads(path.read_text(encoding="utf-8")).cells[0].source
-    assert re.search(r"\*\*Time:\*\* (\d+) minutes to read", box)[1] == str(wayfinding.length(path).minutes())
+    main, details = (length.minutes() for length in tracks.lengths(path))
+    time = f"{main} minutes for the main line, {details} more with the details"
+    assert f"**Time:** {time}" in box
     assert re.search(r"\*\*In the paper:\*\* (nothing|.*?Sections? \d)", box)
-
-
-def test_what_is_read_is_counted(tmp_path):
-    first = "\n".join(
-        [
-            "# Two words",
-            "",
-            "```{note}",
-            ":class: tip",
-            "It is $a + b$, see {term}`this <that>`.",
-            "```",
-            "",
-            "```{math}",
-            ":label: eq-x",
-            "a = b",
-            "```",
-            "",
-            "$$",
-            "c = d",
-            "$$",
-            "",
-            "(sec-label)=",
-            "## More",
-        ]
-    )
-    second = "Last word.\n\n## Exercises\n\n```{exercise} Not read\n```\n\n```{exercise-start} Neither\n```"
-    figure = {"output_type": "display_data", "data": {"image/png": ""}}
-    cells = [
-        {"cell_type": "markdown", "source": first.splitlines(keepends=True)},
-        {"cell_type": "code", "source": "a = 1\n\nb = 2", "outputs": [figure]},
-        {"cell_type": "markdown", "source": second},
-        {"cell_type": "code", "source": "c = 3", "outputs": [figure]},
-    ]
-    path = tmp_path / "chapter.ipynb"
-    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
-    assert wayfinding.length(path) == wayfinding.Length(words=11, equations=2, code_lines=2, figures=1, exercises=2)
-    page = tmp_path / "page.md"
-    page.write_text("---\ndescription: Not read.\n---\n" + first, encoding="utf-8")
-    assert wayfinding.length(page) == wayfinding.Length(words=9, equations=2, code_lines=0, figures=0, exercises=0)
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (0, ""),
-        (74, ""),
-        (75, "1 minute to read"),
-        (1_200, "8 minutes to read"),
-        (1_500, "10 minutes to read"),
-        (1_874, "10 minutes to read"),
-        (1_875, "15 minutes to read"),
-    ],
-)
-def test_reading_times_are_rounded(words, sentence):
-    assert wayfinding.Length(words, 0, 0, 0, 0).sentence() == sentence
-
-
-def test_a_reading_time_counts_everything():
-    assert wayfinding.Length(150, 3, 30, 3, 4).sentence() == "4 minutes to read, and 4 exercises"
 
 
 # Questions, myths and words
 
 
-def test_the_table_of_questions_leads_to_every_chapter():
-    rows = re.findall(r"^\* - (.+)\n  - (.+)\n  - (.+)$", TABLE, re.MULTILINE)[1:]
-    assert len(rows) == TABLE.count("* - ") - 1
-    linked = [name for *_, chapter in rows for name in re.findall(r"\{doc\}`(\w+)`", chapter)]
-    assert set(linked) <= set(LISTED)
-    reference = {"notation", "glossary", "myths", "claims", "api"}
-    assert {name for name in LISTED if name[0].isdigit()} | reference <= set(linked)
-    assert all(question.rstrip().endswith("?") and answer.endswith(".") for question, answer, _ in rows)
+def chapter_of(label):
+    """Return the name of the page on which a label stands."""
+    found = [
+        path.stem for path in PAGES if re.search(rf"\({label}\)=|:label: {label}(?![\w-])", path.read_text("utf-8"))
+    ]
+    return found[0]
+
+
+def test_the_tables_of_questions_lead_to_every_chapter():
+    rows = re.findall(r"^\* - (.+)\n  - (.+)\n  - (.+)$", TABLE, re.MULTILINE)
+    rows = [row for row in rows if row[0] != "Question"]
+    assert len(rows) == TABLE.count("* - ") - len(TABLES)
+    pages = {name for *_, where in rows for name in re.findall(r"\{doc\}`(\w+)`", where)}
+    labels = {
+        label for *_, where in rows for label in re.findall(r"\{(?:ref|prf:ref|eq)\}`(?:[^`<]*<)?([\w-]+)>?`", where)
+    }
+    linked = pages | {chapter_of(label) for label in labels}
+    assert linked <= set(LISTED)
+    reference = {"notation", "glossary", "myths", "claims", "api", "decide"}
+    assert {name for name in LISTED if name[0].isdigit()} | reference <= linked
 
 
 @pytest.mark.parametrize(
@@ -172,7 +131,7 @@ def test_the_words_are_defined_once_and_briefly():
     entries = re.findall(r"^(\S.*)\n((?:  .*\n?)+)", body, re.MULTILINE)
     names = [name for name, _ in entries]
     assert len(names) == len({name.lower() for name in names}) >= 35
-    assert [name for name, definition in entries if wayfinding.prose_length(definition)[0] > 60] == []
+    assert [name for name, definition in entries if tracks.of_prose(definition).words > 60] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -181,7 +140,41 @@ def test_each_chapter_links_words_to_the_glossary(path):
     links = re.findall(r"\{term\}`([^`]+)`", text)
     assert len(links) >= 3
     words = [re.sub(r".*<(.*)>", r"\1", link, flags=re.DOTALL).lower() for link in links]
-    assert len(words) == len(set(words)), "a chapter links a word where it first uses it"
+    assert len(words) == len(set(words)), "a chapter links a word once"
+
+
+@pytest.mark.parametrize("path", terms.chapters(), ids=lambda path: path.name)
+def test_a_word_is_linked_where_a_chapter_first_uses_it(path):
+    cells = terms.prose(loads(path.read_text(encoding="utf-8")))
+    assert [word for word in terms.words() if terms.first_use(cells, word)] == [], "run: python -m tools.terms --write"
+
+
+def test_each_word_of_the_glossary_is_linked_from_somewhere():
+    text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+    linked = {terms.meant(link) for link in terms.LINK.finditer(text.replace("\\n", " "))}
+    assert [word for word in terms.words() if word.lower() not in linked] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [
+        ("The rank is 3.", "rank"),
+        ("{term}`rank` is one, rank another.", None),
+        ("Ranks, then {term}`ranks <rank>`.", "Ranks"),
+        ("# The rank\n\n`rank` $rank$ [rank](#rank) ranked low-rank", None),
+        ("```{math}\nrank\n```\n\n| rank |", None),
+    ],
+)
+def test_a_first_use_is_found_in_prose_alone(text, use):
+    cells = [nbformat.v4.new_markdown_cell(text)]
+    found = terms.first_use(cells, "rank")
+    assert (found and found[1][0]) == use
+
+
+def test_a_first_use_takes_the_link():
+    cells = [nbformat.v4.new_markdown_cell(text) for text in ("Low ranks.", "See {term}`the rank <rank>`.")]
+    terms.link_first_use(cells, "rank")
+    assert [cell.source for cell in cells] == ["Low {term}`ranks <rank>`.", "See the rank."]
 
 
 # The extension on a small book
@@ -195,7 +188,7 @@ def site(tmp_path_factory):
         f"""
 import sys
 sys.path.insert(0, {str(BOOK / "_ext")!r})
-extensions = ["myst_parser", "sphinx_proof", "sphinx_exercise", "equations", "wayfinding"]
+extensions = ["myst_parser", "sphinx_proof", "sphinx_exercise", "equations", "tracks", "wayfinding"]
 myst_enable_extensions = ["dollarmath"]
 numfig = math_numfig = True
 html_static_path = [{str(BOOK / "_static")!r}]
@@ -282,14 +275,14 @@ def test_equations_results_and_exercises_link_to_themselves(site, anchor):
 
 
 def test_a_page_says_how_long_it_takes_and_what_it_is_about(site):
-    assert '<p class="reading-time">3 minutes to read, and 1 exercise</p>' in (site / "one.html").read_text("utf-8")
+    assert '<p class="reading-time">3 minutes to read and 1 exercise</p>' in (site / "one.html").read_text("utf-8")
     landing = (site / "index.html").read_text(encoding="utf-8")
     assert "reading-time" not in landing
     assert '<meta name="description" content="A &#34;small&#34; &lt;book&gt;." />' in landing
     generated = {name: (site / f"{name}.html").read_text(encoding="utf-8") for name in wayfinding.GENERATED}
     assert all('<meta name="description"' in page for page in generated.values())
-    assert "search_names.js" in generated["search"]
-    assert "search_names.js" not in landing + generated["genindex"]
+    assert "search.js" in generated["search"]
+    assert "search.js" not in landing + generated["genindex"]
 
 
 def test_the_page_for_lost_readers_works_at_any_address(site):
