@@ -102,6 +102,15 @@ def test_nothing_is_wider_than_the_screen(view, width):
     assert view.evaluate(OUT_OF_REACH) == []
 
 
+def test_no_code_and_no_output_scrolls_sideways_on_a_desk(view):
+    view.evaluate(UNFOLD)
+    resize(view, 1280)
+    wide = view.locator(".bd-article pre").evaluate_all("""(boxes) => boxes
+        .filter((box) => box.scrollWidth > box.clientWidth + 1)
+        .map((box) => `${box.scrollWidth} > ${box.clientWidth}: ${box.textContent.slice(0, 80)}`)""")
+    assert wide == []
+
+
 def test_it_is_accessible_on_a_desk(view):
     resize(view, 1280)
     assert violations(view) == []
