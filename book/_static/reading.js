@@ -33,7 +33,7 @@ const watcher = new ResizeObserver((entries) => {
 
 // In a solution that is opened, a formula gets its size only then.
 window.addEventListener("load", () => {
-  document.querySelectorAll(".bd-article :is(pre, .pst-scrollable-table-container)").forEach((box) => watcher.observe(box));
+  document.querySelectorAll(".bd-article :is(pre, .output.text_html, .pst-scrollable-table-container)").forEach((box) => watcher.observe(box));
   window.MathJax?.startup?.promise?.then(() => {
     document.querySelectorAll(FORMULA).forEach((formula) => watcher.observe(formula));
   });
