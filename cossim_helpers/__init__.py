@@ -39,6 +39,7 @@ from .objectives import (
     product_penalty_objective,
 )
 from .plots import block_average, plot_cosine_matrix, plot_cosine_panels
+from .reachable import comparison_is_determined, factors_with_neighbors, matroid_components, reachable_dimension
 from .remedies import (
     fractionally_whitened_cosine,
     layer_norm,
@@ -81,10 +82,12 @@ __all__ = [
     "check_at_most",
     "check_differs",
     "cluster_auc",
+    "comparison_is_determined",
     "cosine_similarity",
     "dial",
     "factor_penalty_gradient",
     "factor_penalty_objective",
+    "factors_with_neighbors",
     "fractionally_whitened_cosine",
     "hold_out",
     "inverse_propensity_scaled",
@@ -92,6 +95,7 @@ __all__ = [
     "item_item_cosine",
     "item_similarities",
     "layer_norm",
+    "matroid_components",
     "mean_cosine",
     "minimize_factor_penalty",
     "minimize_factors",
@@ -106,6 +110,7 @@ __all__ = [
     "product_penalty_gradient",
     "product_penalty_objective",
     "propensities",
+    "reachable_dimension",
     "reparameterize",
     "rescale",
     "rotate",
