@@ -1,17 +1,23 @@
 """Chapter 04: the theorems on arbitrary cosines, attacked with random and degenerate instances."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.optimize
+from instances import communities
 from oracles import cosine_by_loops, eq1_by_hand, minimize_by_lbfgs, random_orthogonal
 
 from cossim_helpers import (
     Factors,
+    comparison_is_determined,
     cosine_similarity,
+    factors_with_neighbors,
     item_item_cosine,
     product_penalty_gradient,
     product_penalty_objective,
+    reachable_dimension,
     reparameterize,
     rescale,
     shrinkage,
@@ -672,3 +678,176 @@ def test_close_kernels_have_close_cosines(rng):
         twist = random_orthogonal(root.shape[1], rng)
         K = root @ (twist * rng.uniform(1 - s, 1, root.shape[1])) @ twist.T @ root.T  # (1 − s) T ⪯ K ⪯ T
         assert abs(normalized(K) - normalized(T)).max() <= 2 * s / (1 - s) + 1e-12
+
+
+# --- what is reachable, exactly ---
+
+
+def summed_items(rng):
+    """Item 2 is the sum of items 0 and 1, item 4 a twin of 3, item 6 was never bought."""
+    X = rng.integers(0, 3, (25, 7)).astype(float)
+    X[:, 2], X[:, 4], X[:, 6] = X[:, 0] + X[:, 1], 2 * X[:, 3], 0.0
+    return X
+
+
+def two_communities(rng):
+    return communities(rng, (12, 4), (9, 3), empty=1)[0]
+
+
+REACHABLE = [(gaussian, 3), (gaussian, 6), (counts, 2), (fewer_users_than_items, 4), (equal_and_empty_items, 3)]
+REACHABLE += [(summed_items, 4), (two_communities, 2), (two_communities, 3), (two_communities, 5), (one_item, 1)]
+USERS_IN_TWO_GROUPS = [(gaussian, 6), (summed_items, 4)]  # the others have one group, or users who stay in theirs
+
+
+def with_gap(make, k, rng):
+    """Data, the top k pairs and the shrinkage; the product at k is unique."""
+    X = make(rng)
+    top = whole_spectrum(X)
+    sigma = np.append(top.sigma, 0.0)
+    assert sigma[k - 1] > sigma[k] + 1e-6
+    return X, top.V[:, :k], shrinkage(top.sigma[:k], 1.5)
+
+
+def minimizer(V, d, M):
+    root = sqrt(M)
+    return Factors(V * d @ np.linalg.inv(root), V @ root)
+
+
+def stretched(k, rng, decades=3):
+    R = random_orthogonal(k, rng)
+    return (R * 10 ** rng.uniform(-decades, decades, k)) @ R.T
+
+
+def count_groups(V):
+    """The finest partition of the nonzero rows whose ranks add up to k: all subsets are tried."""
+    items = np.flatnonzero(np.linalg.norm(V, axis=1) > 1e-9)
+    groups = []
+
+    def rank(part):
+        return np.linalg.matrix_rank(V[list(part)], tol=1e-9) if len(part) else 0
+
+    for size in range(1, len(items) + 1):
+        for part in itertools.combinations(items, size):
+            if not any(set(part) & group for group in groups):
+                rest = [i for i in items if i not in part]
+                if rank(part) + rank(rest) == V.shape[1]:
+                    groups.append(set(part))
+    return groups
+
+
+@pytest.mark.claim("any-neighbors")
+@pytest.mark.parametrize(("make", "k"), [(gaussian, 3), (gaussian, 5), (gaussian, 6), (fewer_users_than_items, 4)])
+def test_any_list_is_the_list_of_neighbors_of_some_minimizer(make, k, rng):
+    X, V, d = with_gap(make, k, rng)
+    for size in range(1, k - 1):
+        item, *named = rng.permutation(len(V))[: size + 1]
+        rows = V[[item, *named]]
+        wanted = np.append(1.0, np.sort(rng.uniform(0.05, 0.99, size))[::-1])
+        C = np.outer(wanted, wanted)
+        np.fill_diagonal(C, 1.0)
+        inverse = np.linalg.pinv(rows)
+        for t in 10.0 ** np.arange(0, 6):
+            pair = minimizer(V, d, inverse @ C @ inverse.T + t**2 * (np.eye(k) - inverse @ rows))
+            cosine = cosine_by_loops(pair.B[[item]], pair.B)[0]
+            order = [i for i in np.argsort(-cosine) if i != item]
+            if order[:size] == named:
+                break
+        assert order[:size] == named, (size, t)
+        np.testing.assert_allclose(cosine[named], wanted[1:], atol=1e-8)
+        assert_minimizer(X, pair, 1.5)
+        same = factors_with_neighbors(solve_product_penalty(whole_spectrum(X), 1.5, k), item, named, cosines=wanted[1:])
+        again = cosine_by_loops(same.B[[item]], same.B)[0]
+        assert [i for i in np.argsort(-again) if i != item][:size] == named
+        assert_minimizer(X, same, 1.5)
+
+
+@pytest.mark.claim("any-neighbors")
+def test_a_row_in_the_span_can_block_a_list(rng):
+    _, V, d = with_gap(summed_items, 4, rng)
+    for _ in range(500):
+        cosine = item_item_cosine(minimizer(V, d, stretched(4, rng)))
+        assert cosine[0, 2] >= cosine[0, 1] - 1e-9  # item 1 is never the nearest neighbor of item 0
+        assert cosine[3, 4] == pytest.approx(1)  # and nobody comes before a twin
+    for item, named in ((0, [1]), (3, [5])):
+        with pytest.raises(ValueError, match="in their span"):
+            factors_with_neighbors(Factors(V * d, V), item, named)
+
+
+@pytest.mark.claim("exact-freedom")
+@pytest.mark.parametrize(("make", "k"), REACHABLE)
+def test_the_derivative_of_all_cosines_has_the_rank_of_the_count(make, k, rng):
+    _, V, d = with_gap(make, k, rng)
+    kept = np.linalg.norm(V, axis=1) > 1e-9
+    groups = count_groups(V)
+    assert sum(map(len, groups)) == kept.sum()
+    G = rng.standard_normal((k, k)) + 2 * np.eye(k)
+    start = Factors(V * d, V)
+    slopes = []
+    for entry in np.eye(k * k).reshape(-1, k, k):
+        ahead, behind = (item_item_cosine(reparameterize(start, G + step * entry)) for step in (1e-5, -1e-5))
+        slopes.append((ahead - behind)[np.ix_(kept, kept)].ravel() / 2e-5)
+    size = np.linalg.svd(np.array(slopes), compute_uv=False)
+    dimension = k * (k + 1) // 2 - len(groups)
+    assert (size > 1e-4 * max(size[0], 1)).sum() == dimension == reachable_dimension(V)
+    assert (size[dimension:] < 1e-7 * max(size[0], 1)).all()
+
+
+@pytest.mark.claim("exact-freedom")
+@pytest.mark.parametrize(("make", "k"), REACHABLE)
+def test_equal_item_cosines_leave_a_factor_for_each_group_and_users_in_two_groups_move(make, k, rng):
+    X, V, d = with_gap(make, k, rng)
+    groups = count_groups(V)
+    factors = np.ones(len(V))
+    for group, factor in zip(groups, np.geomspace(1, 7, len(groups)), strict=True):
+        factors[list(group)] = factor
+    Y = V.T @ (factors[:, None] * V)
+    M = stretched(k, rng, 1)
+    one, two = minimizer(V, d, M), minimizer(V, d, Y @ M @ Y)
+    assert_minimizer(X, two, 1.5)
+    np.testing.assert_allclose(item_item_cosine(two), item_item_cosine(one), atol=1e-7)
+    users = X[np.linalg.norm(X @ V, axis=1) > 1e-9]
+    scores = abs(users @ one.A @ one.B.T)
+    across = any(sum(row[list(group)].max() > 1e-9 for group in groups) > 1 for row in scores)
+    moved = abs(user_user_cosine(users, two) - user_user_cosine(users, one)).max()
+    assert (moved > 1e-3) if across else (moved < 1e-7)
+    assert across == ((make, k) in USERS_IN_TWO_GROUPS)
+
+
+@pytest.mark.claim("exact-freedom")
+def test_one_customer_of_both_shops_joins_them(rng):
+    X = two_communities(rng)
+    V = whole_spectrum(X).V[:, :3]
+    assert len(count_groups(V)) == 2
+    X[0] = 1.0
+    assert len(count_groups(whole_spectrum(X).V[:, :3])) == 1
+
+
+@pytest.mark.claim("comparisons-determined")
+@pytest.mark.parametrize("make", [summed_items, equal_and_empty_items, gaussian])
+def test_a_comparison_holds_at_every_minimizer_or_is_turned_around(make, rng):
+    k = 3
+    _, V, d = with_gap(make, k, rng)
+    seen = np.array([item_item_cosine(minimizer(V, d, stretched(k, rng))) for _ in range(600)])
+    real = np.flatnonzero(np.linalg.norm(V, axis=1) > 1e-9)
+    pairs = [pair for pair in itertools.combinations_with_replacement(range(len(V)), 2)]
+    survivors = 0
+    for pair, other in itertools.product(pairs, pairs):
+        holds = comparison_is_determined(V, pair, other)
+        if holds:
+            assert (seen[:, *pair] >= seen[:, *other] - 1e-7).all(), (pair, other)
+            survivors += pair != other and pair[0] != pair[1] and other[0] != other[1]
+        elif set(pair) | set(other) <= set(real):
+            found = turned_around(V, pair, other)
+            cosine = item_item_cosine(minimizer(V, d, found))
+            assert cosine[pair] < -0.9 and cosine[other] > 0.9, (pair, other)
+    assert (survivors > 0) == (make is not gaussian)
+
+
+def turned_around(V, pair, other):
+    """w wᵀ + ε I with w·v of one sign for `other` and of two signs for `pair`."""
+    for sign in (1, -1):
+        rows = V[[*pair, *other]] * np.array([[sign], [-sign], [1], [1]])
+        w = scipy.optimize.linprog(np.zeros(V.shape[1]), A_ub=-rows, b_ub=-np.ones(4), bounds=(None, None)).x
+        if w is not None:
+            return np.outer(w, w) + 1e-6 * np.eye(len(w))
+    raise AssertionError((pair, other))

@@ -294,10 +294,16 @@ def test_neighbors_in_the_span_are_refused_only_where_they_would_come_first():
     V = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 2, 3], [0, 0, 0]])
     with pytest.raises(ValueError, match="got item 2 in their span"):
         factors_with_neighbors(Factors(V, V), 0, [1])  # item 2 lies between the two, always nearer
-    V[2] = [1, -4, 0]  # in the span, and on the other side
+    V[2] = [0, -3, 0]  # in the span, and on the other side
     out = factors_with_neighbors(Factors(V, V), 0, [1])
     assert nearest(out, 0)[0][0] == 1
     assert not out.B[5].any()
+
+
+def test_a_row_that_is_zero_to_rounding_is_in_no_way():
+    V = np.vstack([np.eye(3), [1.0, 2, 3], [1e-15, 1e-15, 0]])
+    out = factors_with_neighbors(Factors(V, V), 0, [1])
+    assert nearest(Factors(out.A[:4], out.B[:4]), 0)[0][0] == 1
 
 
 def test_one_less_than_the_rank_may_be_impossible():
