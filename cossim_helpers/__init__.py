@@ -1,8 +1,9 @@
 """Small helpers behind the book: one module a stage, from the data to the figures.
 
 simulation → spectra → closed_forms → gauge → similarity → metrics → plots.
-Objectives, checks, remedies (of the data, and after the fit), shares of variance and tables stand beside. `trained`
-holds the models without a closed form, `widget` the dial. Matplotlib, JAX and SymPy load where they are used.
+Objectives, checks, what is reachable, remedies (of the data, and after the fit), shares of variance and tables stand
+beside. `trained` holds the models without a closed form, `widget` the dial. Matplotlib, JAX and SymPy load where they
+are used.
 """
 
 from ._notebook import sharpen_figures

@@ -762,6 +762,21 @@ def test_any_list_is_the_list_of_neighbors_of_some_minimizer(make, k, rng):
 
 
 @pytest.mark.claim("any-neighbors")
+@pytest.mark.parametrize(("make", "k"), [(tied_spectrum, 4), (fewer_users_than_items, 6)])
+def test_neither_a_tie_nor_a_product_of_lower_rank_is_in_the_way(make, k, rng):
+    X = make(rng)
+    top = whole_spectrum(X)
+    V, d = top.V[:, :k], shrinkage(top.sigma[:k], 1.5)
+    rows = V[[1, 0, 3]]
+    C = np.array([[1, 0.9, 0.8], [0.9, 1, 0.72], [0.8, 0.72, 1]])
+    inverse = np.linalg.pinv(rows)
+    pair = minimizer(V, d, inverse @ C @ inverse.T + 1e4 * (np.eye(k) - inverse @ rows))
+    cosine = cosine_by_loops(pair.B[[1]], pair.B)[0]
+    assert np.argsort(-cosine)[:3].tolist() == [1, 0, 3]
+    assert_minimizer(X, pair, 1.5)
+
+
+@pytest.mark.claim("any-neighbors")
 def test_a_row_in_the_span_can_block_a_list(rng):
     _, V, d = with_gap(summed_items, 4, rng)
     for _ in range(500):
