@@ -4,6 +4,9 @@ simulation → spectra → closed_forms → gauge → similarity → metrics →
 Objectives, checks, what is reachable, remedies (of the data, and after the fit), shares of variance and tables stand
 beside. `trained` holds the models without a closed form, `widget` the dial. Matplotlib, JAX and SymPy load where they
 are used.
+Objectives, checks, remedies (of the data, and after the fit), shares of variance and tables stand beside. `trained`
+holds the models without a closed form, `widget` the dial and the cone. Matplotlib, JAX and SymPy load where they are
+used.
 """
 
 from ._notebook import sharpen_figures
@@ -62,9 +65,10 @@ from .tables import Table
 from .trained.models import CosineModel, Recipe, TrainedModel, item_similarities
 from .trained.training import train_checkpoints, train_cosine, train_model
 from .variance import VarianceShares, shares_with_intervals, variance_shares
-from .widget import Dial, dial
+from .widget import Cone, Dial, cone, dial
 
 __all__ = [
+    "Cone",
     "CosineModel",
     "Dial",
     "Factors",
@@ -84,6 +88,7 @@ __all__ = [
     "check_differs",
     "cluster_auc",
     "comparison_is_determined",
+    "cone",
     "cosine_similarity",
     "dial",
     "factor_penalty_gradient",

@@ -318,8 +318,9 @@ def test_three_presets_stand_in_front_of_a_closed_fold(open_page, where):
 def test_reset_leads_back_from_everywhere(page, where):
     start, before = ask(page, "dial.state"), shown_cosine(page)
     far = {"data": "hand", "objective": "decay", "compare": "data", "base": "sigma", "exponent": 1, "cut": 0.5, "k": 1}
-    page.locator(".cossim-dial").first.evaluate("(root, far) => root.dial.set(far)", far | {"item": 1})
-    assert ask(page, "dial.state") == far | {"item": 1}
+    far |= {"item": 1, "want": "0"}
+    page.locator(".cossim-dial").first.evaluate("(root, far) => root.dial.set(far)", far)
+    assert ask(page, "dial.state") == far
     page.locator(".cossim-dial").first.get_by_role("button", name="Reset", exact=True).press("Enter")
     settle(page)
     assert ask(page, "dial.state") == start
@@ -448,7 +449,7 @@ def test_a_penalty_above_all_singular_values_leaves_no_embedding(page, where):
 
 def neighbor_rows(page):
     rows = page.locator(".cossim-dial").first.locator(".cd-neighbors tbody tr:visible")
-    return [row.locator("td").all_text_contents() for row in rows.all()]
+    return [row.locator("td:visible").all_text_contents() for row in rows.all()]
 
 
 def test_the_neighbors_of_an_item(page, where):
@@ -515,6 +516,190 @@ def test_an_item_that_is_none_is_refused(page, where):
         field.press("Tab")
         settle(page)
         assert ask(page, "dial.state.item") == 0 and field.input_value() == "0"
+
+
+# --- a list, and a model that returns it ---
+
+
+def type_list(page, words):
+    field = knob(page, "want")
+    field.fill(words)
+    field.press("Enter")
+    settle(page)
+
+
+def with_neighbors(page, state):
+    """Cosines that return the list, as factors_with_neighbors makes them, from the definition: K by projections."""
+    item, *others = chosen = [state["item"], *map(int, state["want"].split("."))]
+    V = np.array(ask(page, "Array.from(dial.V)")).reshape(len(shown_cosine(page)), -1)[:, : state["k"]]
+    gram = V @ V.T
+    lengths = np.sqrt(np.diag(gram)[chosen])
+    wanted = np.r_[1, np.linspace(0.9, 0.6, len(others))]
+    C = np.outer(wanted, wanted)
+    np.fill_diagonal(C, 1)
+    T = gram[:, chosen] @ np.linalg.inv(gram[np.ix_(chosen, chosen)])
+    near, rest = T @ (C * np.outer(lengths, lengths)) @ T.T, gram - T @ gram[chosen]
+    along, most = near[:, item] / lengths[0], 0.9 * wanted[-1]
+    ahead = [o for o in range(len(V)) if o not in chosen and along[o] > 0]
+    needed = [((along[o] / most) ** 2 - near[o, o]) / rest[o, o] for o in ahead]
+    K = near + max([1, *needed]) * rest
+    size = np.sqrt(np.diag(K))
+    return K / np.outer(size, size)
+
+
+@pytest.mark.parametrize(
+    "words", ["7, 55, 3, 48, 12", "59", " 12A;3b 50 ", "5 4 3 2 1 10 9 8 7 6 20 30 40 50 59 44 33 22 11"]
+)
+@pytest.mark.parametrize(("k", "item"), [(None, 0), (30, 25)])
+def test_a_list_comes_back_in_its_order_and_no_score_moves(page, where, words, k, item):
+    top = len(where.top.sigma)
+    page.locator(".cossim-dial").first.evaluate("(root, to) => root.dial.set(to)", {"k": k or top, "item": item})
+    list_ = [int(re.sub(r"\D", "", word)) for word in re.split("[ ,;]+", words.strip())]
+    type_list(page, words)
+    state = ask(page, "dial.state")
+    assert state["want"] == ".".join(map(str, list_))
+    cosine, scores = shown_cosine(page), shown_scores(page)
+    order = np.argsort(-np.where(np.arange(len(cosine)) == item, -2, cosine[item]), kind="stable")
+    assert order[: len(list_)].tolist() == list_
+    np.testing.assert_allclose(cosine[item, list_], np.linspace(0.9, 0.6, len(list_)), atol=1e-9)
+    assert cosine[item, order[len(list_)]] <= 0.9 * cosine[item, list_[-1]] + 1e-9
+
+    expected = expected_scores(where, state)
+    np.testing.assert_allclose(scores, expected, atol=SCORE * abs(expected).max())
+    assert 0 < ask(page, "dial.numbers.change") < 1e-11
+    made = ask(page, "dial.factors")
+    P, B = (np.array(made[name]).reshape(-1, state["k"]) for name in "PB")
+    np.testing.assert_allclose(P @ B.T, scores, atol=1e-12 * abs(scores).max() + 1e-15)
+    np.testing.assert_allclose(cosine_similarity(B), cosine, atol=1e-12)
+    np.testing.assert_allclose(cosine, with_neighbors(page, state), atol=1e-6)
+    assert np.linalg.matrix_rank(B) == state["k"]
+
+    rows = neighbor_rows(page)
+    assert [int(cells[0]) for cells in rows[: len(list_)]] == list_[:10]
+    five = item_item_cosine(solve_product_penalty(where.top, state["cut"] ** 2, state["k"]))[item]
+    for place, cells in enumerate(rows):
+        name, _, value = cells[4].partition(" at ")
+        assert minus(value) == pytest.approx(five[int(name)], abs=0.0051)
+        assert minus(value) == pytest.approx(np.sort(np.delete(five, item))[-1 - place], abs=0.0051)
+    told = text(page, ".cd-answer")
+    assert told.startswith("Here it is: your ") and f"of {len(cosine) - 1}." in told
+    assert "G has moved none of them" in text(page, ".cd-change") and "BG⁻ᵀ" in text(page, ".cd-note")
+    assert knob(page, "exponent").is_disabled() and text(page, "[data-of=exponent]") == "G, for your list"
+
+
+def test_the_places_in_eq_5_are_told(page, where):
+    type_list(page, "9, 31")
+    five = item_item_cosine(solve_product_penalty(where.top, where.lam))[0]
+    places = [1 + int(np.sum(np.delete(five, 0) > five[j] + 1e-9)) for j in (9, 31)]
+    shown = [int(each) for each in re.search(r"places ([\d, ]+) of", text(page, ".cd-answer"))[1].split(", ")]
+    assert shown == pytest.approx(places, abs=1)  # 16 bits may swap two that are nearly tied
+
+
+@pytest.mark.parametrize(
+    ("words", "k", "says"),
+    [
+        ("7, seven", None, "Write the numbers of items, such as 12, 7, 30."),
+        ("-3", None, "Write the numbers of items, such as 12, 7, 30."),
+        ("3, 400", None, "There is no item 400: they run from 0 to "),
+        ("3, 0", None, "Item 0 cannot be its own neighbor."),
+        ("3, 4, 3", None, "Item 3 stands in the list twice."),
+        ("1 2 3 4 5 6", 7, "At rank 7 a list has room for 5 items, and this one has 6."),
+        ("1", 1, "At rank 1 a list has room for 0 items, and this one has 1."),
+    ],
+)
+def test_a_list_that_cannot_be_is_answered(page, where, words, k, says):
+    if k:
+        page.locator(".cossim-dial").first.evaluate("(root, k) => root.dial.set({ k })", k)
+    before = shown_cosine(page)
+    type_list(page, words)
+    assert text(page, ".cd-answer").startswith(says)
+    assert knob(page, "want").get_attribute("aria-invalid") == "true" and knob(page, "want").input_value() == words
+    np.testing.assert_array_equal(shown_cosine(page), before)
+    assert not page.locator(".cossim-dial .cd-five").first.is_visible() and knob(page, "exponent").is_enabled()
+    type_list(page, "")
+    assert text(page, ".cd-answer").startswith("Filled in: ")
+    assert knob(page, "want").get_attribute("aria-invalid") == "false"
+
+
+def test_items_that_depend_on_each_other_are_named(open_page):
+    """Two items that are one, up to a factor, and one in the span of two others: rank 4 by hand."""
+    V = np.linalg.qr(
+        [[1, 0, 0, 0], [2, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 0], [0, 1, 0, 1]]
+    )[0]
+    made = dial(Spectrum([4.0, 3.0, 2.0, 1.0], V), np.eye(2, 7), [0, 0, 0, 0, 1, 1, 1], np.arange(7), lam=1)
+    page = open_page("book/index.html")
+    page.set_content(f"<!doctype html><title>Seven items</title>{made.html}")
+    type_list(page, "1")
+    assert text(page, ".cd-answer") == "No model returns it: the vector of item 1 depends on those before it."
+    type_list(page, "2")
+    assert text(page, ".cd-answer") == (
+        "No model was found: item 1 lies in the span of the list, and nothing moves it away."
+    )
+    assert shown_cosine(page)[0, 1] == pytest.approx(1)
+    knob(page, "item").fill("4")
+    type_list(page, "2, 0")  # and with item 0 comes item 1
+    assert text(page, ".cd-answer").startswith("No model was found: item 1 lies in the span")
+    knob(page, "item").fill("6")
+    type_list(page, "3, 4")
+    assert text(page, ".cd-answer").startswith("Here it is: ")
+
+
+def test_surprise_me_and_the_list_that_is_filled_in(page, where):
+    five = item_item_cosine(solve_product_penalty(where.top, where.lam))[0]
+    filled = [int(word) for word in knob(page, "want").input_value().split(", ")]
+    np.testing.assert_allclose(five[filled], np.sort(five)[:5], atol=COSINE)
+    page.locator(".cossim-dial").first.get_by_role("button", name="Get the model").press("Enter")
+    settle(page)
+    assert [int(cells[0]) for cells in neighbor_rows(page)[:5]] == filled
+    seen = set()
+    for _ in range(3):
+        page.locator(".cossim-dial").first.get_by_role("button", name="Surprise me").press("Enter")
+        settle(page)
+        seen.add(ask(page, "dial.state.want"))
+        assert ".".join(cells[0] for cells in neighbor_rows(page)[:5]) == ask(page, "dial.state.want")
+        assert knob(page, "want").input_value() == ask(page, "dial.state.want").replace(".", ", ")
+    assert len(seen) > 1
+    knob(page, "item").fill("5")  # and the same list for another item, unless it is its own
+    settle(page)
+    assert text(page, ".cd-answer").startswith(("Here it is", "Item 5 cannot"))
+    press_preset(page, "As trained")
+    assert ask(page, "dial.state.want") == "" and text(page, ".cd-answer").startswith("Filled in")
+
+
+def test_where_nothing_is_free_no_list_comes_back(page, where):
+    type_list(page, "9, 31")
+    listed = shown_cosine(page)
+    for name, value, says in [
+        ("objective", "factors", "Eq. 2 leaves no freedom: "),
+        ("objective", "decay", "Weight decay on A and B leaves no freedom: "),
+        ("compare", "whitened", "No G moves these cosines."),
+        ("compare", "scores", "No G moves these cosines."),
+    ]:
+        knob(page, name).select_option(value)
+        settle(page)
+        compare(page, where)
+        assert text(page, ".cd-answer").startswith(says)
+        knob(page, name).select_option("product" if name == "objective" else "items")
+        settle(page)
+        np.testing.assert_array_equal(shown_cosine(page), listed)
+
+
+def test_a_list_by_hand(page, where):
+    press_preset(page, "By hand")
+    scores = shown_scores(page)
+    type_list(page, "1")
+    assert shown_cosine(page)[0, 1] == pytest.approx(0.9)
+    np.testing.assert_allclose(shown_scores(page), scores, atol=1e-12)
+    assert text(page, ".cd-answer") == "Here it is: your item comes first. In Eq. 5 it has the place 1 of 1."
+
+
+def test_a_list_can_be_sent(open_page, where):
+    page = open_page(where.path)
+    type_list(page, "9, 31, 2")
+    until(page, lambda: page.url.endswith("?dial=want:9.31.2"), "the address has the list")
+    other = open_page(where.path + "?dial=want:9.31.2")
+    np.testing.assert_array_equal(shown_cosine(other), shown_cosine(page))
+    assert knob(other, "want").input_value() == "9, 31, 2"
 
 
 # --- the picture ---
@@ -649,6 +834,10 @@ def test_an_anchor_of_the_page_still_works(open_page, where):
         "exponent:x,cut:-1,k:0,item:-3",
         "exponent:2.1,cut:1e9,k:2.5,item:160,data:none",
         "objective:none,compare:<b>,base:constructor,data:constructor,start:1",
+        "want:400",
+        "want:1.1",
+        "want:x.2",
+        "want:0",
         "%00%2C%3A:,:,,",
     ],
 )
@@ -756,7 +945,7 @@ def test_the_keyboard_reaches_every_control_and_leaves(page, where):
             assert fold.evaluate("(fold) => fold.open")
         page.keyboard.press("Tab")
     names = [called(name, where) for name in MORE]
-    knobs = ["exponent", "cut", "k", "item", "objective", "compare", "base"]
+    knobs = ["exponent", "cut", "k", "item", "want", "Get the model", "Surprise me", "objective", "compare", "base"]
     assert seen == [*FRONT, "Reset", "More presets", *names, *knobs, None]
 
 
@@ -768,6 +957,7 @@ def test_every_control_has_a_name_and_room_for_a_finger(open_page, where):
     for name in ("Objective and penalty", "Compare", "D is a power of"):
         assert root.get_by_role("combobox", name=name).count() == 1
     assert root.get_by_role("spinbutton", name="Neighbors of item").count() == 1
+    assert root.get_by_role("textbox", name="Type a list, get a model that returns it").count() == 1
     root.locator("summary").click()
     assert root.get_by_role("button", name="Reset", exact=True).count() == 1
     assert root.get_by_role("button", name=re.compile("^All strangers λ = [0-9,]+, rank [0-9]+$")).count() == 1
@@ -788,6 +978,11 @@ def test_axe_finds_nothing_in_any_state(open_page, theme):
         press_preset(page, called(name, PLACES["landing"]))
         found = page.evaluate("(rules) => axe.run('.cossim-dial', { ...rules, preload: false })", RULES)["violations"]
         assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == [], name
+    for words in ("9, 31", "9, 9"):
+        type_list(page, words)
+        page.evaluate("scrollTo(0, 0)")  # what the header of the page half covers is small
+        found = page.evaluate("(rules) => axe.run('.cossim-dial', { ...rules, preload: false })", RULES)["violations"]
+        assert [(each["id"], each["nodes"][0]["html"][:200]) for each in found] == [], words
 
 
 def test_it_says_what_it_shows(page, where):

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._validation import instance_of, item_integers, real_array, real_number, require_same, whole_number
 from ..spectra import Spectrum
-from .payload import as_json, page_data, read
+from .payload import as_json, page_data, read, script
 from .picture import static_figure, static_maps
 
 MAX_ITEMS, MAX_USERS = 400, 40
@@ -27,7 +27,8 @@ class Dial:
 
     Notebooks show it as the interactive object where HTML is shown, as three heat maps elsewhere. `html` is the same
     text at every run: the numbers in it are rounded to 16 bits. Behind the button "By hand" each dial has the book's
-    example, three users and two items.
+    example, three users and two items. Under an item's neighbors the reader types a list: a full G in the place of D
+    makes it the nearest neighbors, in this order, and the scores stand still.
 
     Attributes
     ----------
@@ -98,9 +99,9 @@ users for all items are the same in all three.</p>
 <div class="cd-live"></div>
 <script type="application/json">{as_json(page_data(self))}</script>
 <script>(() => {{
-{read("numbers.js")}
+{script("numbers.js")}
 
-{read("view.js")}
+{script("view.js")}
 }})();</script>
 </div>"""
 

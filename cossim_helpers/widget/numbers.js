@@ -179,6 +179,92 @@ function largestDifference(x, y) {
   return largest;
 }
 
+// --- a model with the neighbors that the reader names ---
+
+const APART = 1e-8; // a row that leaves a span by no more than this part of its length lies in it
+const inner = (x, y) => x.reduce((sum, value, l) => sum + value * y[l], 0);
+
+/** L and Q of V_J = L Qᵀ for the rows J of V, by Gram and Schmidt, twice; or the first row that depends on the others. */
+function triangular(rows) {
+  const Q = [], L = [];
+  for (const [place, row] of rows.entries()) {
+    const left = row.slice(), along = new Float64Array(rows.length);
+    for (let twice = 0; twice < 2; twice++) {
+      Q.forEach((q, l) => {
+        const part = inner(q, left);
+        along[l] += part;
+        for (let at = 0; at < q.length; at++) left[at] -= part * q[at];
+      });
+    }
+    along[place] = Math.sqrt(inner(left, left));
+    if (!(along[place] > APART * Math.sqrt(inner(row, row)))) return { dependent: place };
+    Q.push(left.map((x) => x / along[place]));
+    L.push(along);
+  }
+  return { L, Q };
+}
+
+/** AG and BG⁻ᵀ of Eq. 1 for a G with which `list`, in this order, are the nearest neighbors of `item`. It is the G of
+ * factors_with_neighbors in the book's library: on the span of V_J, J = (item, ...list), a free choice, of cosines that
+ * fall from 0.9 to 0.6; what is left of each row is stretched until no other item comes near. Or { dependent } or { stuck }:
+ * the item that is in the way. */
+function factorsWithNeighbors({ V, coordinates, p, users }, { a, b }, k, item, list) {
+  const r = a.length, chosen = [item, ...list], count = chosen.length;
+  const row = (i) => V.subarray(i * r, i * r + k);
+  const { L, Q, dependent } = triangular(chosen.map(row));
+  if (dependent !== undefined) return { dependent: chosen[dependent] };
+  const length = chosen.map((i) => Math.sqrt(inner(row(i), row(i))));
+  const wanted = chosen.map((_, l) => (l ? 0.9 - (0.3 * (l - 1)) / Math.max(1, count - 2) : 1));
+  const rest = wanted.map((c) => Math.sqrt(1 - c * c));
+  /** x as its coordinates u along Q, and what is left of it. */
+  const split = (x) => {
+    const u = Q.map((q) => inner(q, x)), left = x.slice();
+    Q.forEach((q, l) => { for (let at = 0; at < k; at++) left[at] -= u[l] * q[at]; });
+    return { u, left };
+  };
+  const join = (into, { y, left }, stretch) => {
+    for (let at = 0; at < k; at++) into[at] = stretch * left[at];
+    Q.forEach((q, l) => { for (let at = 0; at < k; at++) into[at] += y[l] * q[at]; });
+  };
+  const items = Array.from({ length: p }, (_, i) => {
+    const { u, left } = split(row(i)), y = new Float64Array(count);
+    for (let l = count - 1; l >= 0; l--) { // u L⁻¹ dMat(length) H, with H Hᵀ the wanted cosines
+      const part = u[l] / L[l][l];
+      for (let at = 0; at < l; at++) u[at] -= part * L[l][at];
+      y[0] += part * length[l] * wanted[l];
+      if (l) y[l] = part * length[l] * rest[l];
+    }
+    return { y, left };
+  });
+  let square = 1;
+  const most = 0.9 * wanted[count - 1]; // of the cosines of all others
+  for (let i = 0; i < p; i++) {
+    const { y, left } = items[i], missing = y[0] > 0 && !chosen.includes(i) ? (y[0] / most) ** 2 - inner(y, y) : 0;
+    if (missing <= 0) continue;
+    if (inner(left, left) <= APART ** 2 * inner(row(i), row(i))) return { stuck: i };
+    square = Math.max(square, missing / inner(left, left));
+  }
+  const P = new Float64Array(users * k), B = new Float64Array(p * k), t = Math.sqrt(square);
+  items.forEach((each, i) => join(B.subarray(i * k, i * k + k), each, t));
+  for (let u = 0; u < users; u++) {
+    const scaled = coordinates.subarray(u * r, u * r + k).map((x, l) => x * a[l] * b[l]);
+    const { u: w, left } = split(scaled);
+    const y = w.map((_, l) => L[l].reduce((sum, x, at) => sum + x * (w[at] ?? 0), 0) / length[l]); // the inverse transpose
+    for (let l = 1; l < count; l++) y[l] = (y[l] - wanted[l] * y[0]) / rest[l];
+    join(P.subarray(u * k, u * k + k), { y, left }, 1 / t);
+  }
+  return { P, B, one: new Float64Array(k).fill(1) };
+}
+
+/** All others, most similar first, by the cosines between the rows of V dMat(w). */
+function ranking(V, w, p, item) {
+  const r = w.length;
+  const rows = Array.from({ length: p }, (_, i) => V.subarray(i * r, i * r + r).map((x, l) => x * w[l]));
+  const size = rows.map((row) => Math.sqrt(inner(row, row)) || 1);
+  const cosine = rows.map((row, i) => inner(row, rows[item]) / (size[i] * size[item]));
+  return rows.map((_, i) => i).filter((i) => i !== item).sort((i, j) => cosine[j] - cosine[i]).map((i) => ({ i, cosine: cosine[i] }));
+}
+
 // --- the yardsticks ---
 
 /** AUC by a histogram. A pair of pairs within a bin counts ½, so the AUC is right to `aucError`. NaN: no such pairs. */
@@ -256,8 +342,8 @@ function precision(C, cluster, p) {
 }
 
 /** The nearest neighbors of item i, nearest first, and what ties make of them: "none", "some" or "all". */
-function nearest(C, i, p) {
-  const count = Math.min(NEIGHBORS, p - 1);
+function nearest(C, i, p, most = NEIGHBORS) {
+  const count = Math.min(most, p - 1);
   const order = [];
   for (let j = 0; j < p; j++) if (j !== i) order.push(j);
   order.sort((j, l) => C[i * p + l] - C[i * p + j]);
@@ -266,12 +352,17 @@ function nearest(C, i, p) {
   return { items: order.slice(0, count), ties };
 }
 
-/** Writes a state's cosines to C and its scores to S; returns what the dial says of them. */
-function evaluate({ sigma, V, coordinates, cluster, p }, state, reference, C, S) {
+/** Writes a state's cosines to C and its scores to S; returns what the dial says of them. `list` is the reader's. */
+function evaluate(pairs, state, list, reference, C, S) {
+  const { sigma, V, coordinates, cluster, p } = pairs;
   const fit = factors(sigma, state);
-  cosines(V, itemWeights(sigma, state, fit), p, C);
-  userItemScores(coordinates, V, fit, state.k, p, S);
+  const named = list && factorsWithNeighbors(pairs, fit, state.k, state.item, list);
+  if (named?.B && state.compare === "items") cosines(named.B, named.one, p, C);
+  else cosines(V, itemWeights(sigma, state, fit), p, C);
+  if (named?.B) userItemScores(named.P, named.B, { a: named.one, b: named.one }, state.k, p, S);
+  else userItemScores(coordinates, V, fit, state.k, p, S);
   return {
+    named,
     ...clusterNumbers(C, cluster, p),
     ...precision(C, cluster, p),
     change: reference.largest > 0 ? largestDifference(S, reference.scores) / reference.largest : 0,

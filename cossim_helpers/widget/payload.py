@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from html import escape
 from importlib.resources import files
 
@@ -82,6 +83,7 @@ def _start(dial):
         "cut": float(np.sqrt(dial.lam)),
         "k": dial.k,
         "item": 0,
+        "want": "",
     }
 
 
@@ -145,7 +147,7 @@ def _settings(spectrum, n_clusters, cut):
             "" if full else f"(Here only their {r} leading directions.)",
         ),
     ]
-    return [(name, setting and {"cut": cut, "k": r} | setting, note) for name, setting, note in settings]
+    return [(name, setting and {"cut": cut, "k": r, "want": ""} | setting, note) for name, setting, note in settings]
 
 
 def _cluster_names(count):
@@ -166,7 +168,8 @@ def _markup(dial, presets):
     for name, text in {
         "front": "".join(buttons[:FRONT]),
         "more": "".join(buttons[FRONT:]),
-        "rows": "<tr><td></td><td></td><td></td><td></td></tr>" * min(10, len(dial.item_cluster) - 1),
+        "rows": "<tr><td></td><td></td><td></td><td></td><td class=cd-five></td></tr>"
+        * min(10, len(dial.item_cluster) - 1),
     }.items():
         markup = markup.replace("{{" + name + "}}", text)
     return markup
@@ -187,3 +190,8 @@ def as_json(value) -> str:
 def read(name) -> str:
     """The text of a file that stands beside this one."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def script(name) -> str:
+    """The code of a script that stands beside this file. Its comments stay here: a page need not carry them."""
+    return re.sub(r"^ *(//|/\*\*| \*).*\n", "", read(name), flags=re.MULTILINE)

@@ -17,7 +17,7 @@ from ..plots import block_average, plot_cosine_panels
 from ..similarity import item_item_cosine
 
 STATIC = {"B = V, exponent ½": 0.5, "Eq. 5, exponent 0": 0.0, "Case 2, exponent −½": -0.5}  # of D = dMat(d)^e
-STATIC_PIXELS = 60
+STATIC_PIXELS = 40
 
 
 def static_maps(dial) -> str:

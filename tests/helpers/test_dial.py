@@ -124,10 +124,24 @@ def test_the_html_stands_for_itself():
     assert "$" not in words and "\\(" not in words, "no typesetter may take it for mathematics"
 
 
+def without_comments(source):
+    """Lines that are no comment: nor the second and further ones of a comment over several lines."""
+    kept, inside = [], False
+    for line in source.split("\n"):
+        words = line.strip()
+        inside = inside or words.startswith("/**")
+        if not (inside or words.startswith("//")):
+            kept.append(line)
+        inside = inside and not words.endswith("*/")
+    return "\n".join(kept)
+
+
 def test_both_scripts_run_in_one_function_and_leave_no_name_behind():
     [script] = [text for tag, attributes, text in Elements(SHOWN.html).found if tag == "script" and not attributes]
-    numbers, view = ((WIDGET / name).read_text(encoding="utf-8").strip() for name in ("numbers.js", "view.js"))
+    sources = [(WIDGET / name).read_text(encoding="utf-8").strip() for name in ("numbers.js", "view.js")]
+    numbers, view = (without_comments(source) for source in sources)
     assert script == f"(() => {{\n{numbers}\n\n{view}\n}})();"
+    assert "\n/**" not in script and numbers.startswith('"use strict";') and "// four products" in numbers
     assert not re.search(r"\b(document|window|canvas|dataset|performance|requestAnimationFrame|setTimeout)\b", numbers)
 
 
@@ -165,10 +179,13 @@ def test_presets_name_what_they_set(k):
         "cut": 20.0,
         "k": k,
         "item": 0,
+        "want": "",
     }
     assert data["starts"]["hand"] == start | {"data": "hand", "cut": 1.0, "k": 2}
     for own, hand in zip(presets.values(), by_hand.values(), strict=True):
-        assert {"objective", "cut", "k"} <= set(own) == set(hand) <= set(start), "each says and sets λ and the rank"
+        assert {"objective", "cut", "k", "want"} <= set(own) == set(hand) <= set(start), (
+            "each says and sets λ and the rank, and ends a list"
+        )
     assert TOP.sigma[1] < presets["Eq. 2, λ > σ₂"]["cut"] < TOP.sigma[0]
     assert presets["Whitened"]["k"] == 4
     assert presets["40 items"] == by_hand["40 items"] == start
@@ -208,7 +225,7 @@ def test_the_static_maps_show_the_cosines():
         cosine = item_item_cosine(rescale(fit, d**exponent))
         assert image["alt"].endswith(f"cluster AUC {cluster_auc(cosine, DATA.item_cluster):.2f}")
         drawn = plt.imread(io.BytesIO(base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))))
-        level = np.rint((block_average(cosine, 60) + 1) * 32)  # 65 colors from −1 to 1
+        level = np.rint((block_average(cosine, 40) + 1) * 32)  # 65 colors from −1 to 1
         np.testing.assert_allclose(drawn[..., :3], plt.get_cmap("RdBu_r")(level / 64)[..., :3], atol=0.02)
 
 

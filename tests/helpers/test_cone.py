@@ -1,0 +1,159 @@
+"""The cone, as far as Python writes it. What the browser computes from it is tested in site_tests/test_objects.py."""
+
+import base64
+import gzip
+import html.parser
+import io
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from cossim_helpers import Cone, cone
+
+WIDGET = Path(__file__).parents[2] / "cossim_helpers" / "widget"
+SHOWN = cone()
+
+
+class Texts(html.parser.HTMLParser):
+    """The texts and the attributes of all elements, by their tags."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.texts, self.attributes, self.tag = {}, [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tag = tag
+        self.attributes.append(dict(attributes))
+        self.texts.setdefault(tag, []).append("")
+
+    def handle_data(self, text):
+        if self.tag:
+            self.texts[self.tag][-1] += text
+
+
+def payload(text):
+    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def on_a_cone(around, off):
+    return np.array([[off * np.cos(a), off * np.sin(a), (1 - off * off) ** 0.5] for a in np.radians(around)])
+
+
+def test_the_page_carries_the_angles():
+    given = cone([0, 90.5, 180], [10, 200], [0.25, 0.75], scale=3, theta=45)
+    data = payload(given.html)
+    assert data["items"] == [0, 90.5, 180] and data["users"] == [10, 200] and data["lengths"] == [0.25, 0.75]
+    assert data["scale"] == 3 and data["theta"] == 45
+    assert data["markup"].count("<option>") == 5 and data["markup"].count('<th scope="row">') == 6
+
+
+def test_the_static_picture_shows_the_probabilities_once_and_the_cosines_twice():
+    data = payload(SHOWN.html)
+    static = SHOWN.html.split('<div class="co-live">')[0]
+    cells = [float(text.replace("−", "-")) for text in Texts(static).texts["td"]]
+    shown = np.array(cells).reshape(len(data["items"]), 3)
+    user = on_a_cone(data["users"][:1], data["lengths"][0])[0]
+    for column, theta in ((1, data["theta"]), (2, 20)):
+        sine = np.sin(np.radians(theta))
+        items = on_a_cone(data["items"], sine)
+        np.testing.assert_allclose(shown[:, column], items @ items[0], atol=0.0051)
+        scale = data["scale"] * np.sin(np.radians(data["theta"])) / sine  # as the sentence says
+        powers = np.exp(scale * items @ user)
+        np.testing.assert_allclose(shown[:, 0], powers / powers.sum(), atol=0.0051)
+    assert f"s = {scale:.1f} each probability is the same" in static
+
+
+def test_no_two_pairs_of_its_items_are_equally_far():
+    """So their order is one, and the page can say whether it has moved."""
+    around = np.array(payload(SHOWN.html)["items"])
+    apart = abs(around[:, None] - around)[np.triu_indices(len(around), 1)]
+    assert np.diff(np.sort(np.minimum(apart, 360 - apart))).min() >= 1
+
+
+def test_the_html_stands_for_itself():
+    text = SHOWN.html
+    assert text == cone().html
+    assert not re.search(r"\{\{|https?:|//\w+\.|@import|url\(", text), "it asks for nothing"
+    found = Texts(text)
+    assert not {"button", "input", "select", "svg"} & set(found.texts), "scripts bring the controls"
+    live = Texts(payload(text)["markup"])
+    assert not [each for each in found.attributes + live.attributes if "id" in each], "so that two fit on a page"
+    assert len(found.texts["script"]) == 2
+    visible = [*found.texts.items(), *live.texts.items()]
+    words = " ".join(text for tag, texts in visible if tag not in ("script", "style") for text in texts)
+    assert "$" not in words and "\\(" not in words, "no typesetter may take it for mathematics"
+    assert not re.search(r"[A-Za-z]_[A-Za-z]|\^", words), "no reader sees the formulas of a source file"
+
+
+def test_what_travels_can_end_no_element():
+    assert "</" not in re.search(r'<script type="application/json">(.*?)</script>', SHOWN.html, re.DOTALL)[1]
+
+
+def test_the_script_runs_in_one_function_and_its_numbers_touch_no_page():
+    [code] = re.findall(r"<script>\(\(\) => \{\n(.*)\n\}\)\(\);</script>", SHOWN.html, re.DOTALL)
+    source = (WIDGET / "cone.js").read_text(encoding="utf-8")
+    assert code.split() == re.sub(r"^\s*(//|/\*\*).*", "", source, flags=re.MULTILINE).split()
+    numbers, page = source.split("// --- the page ---")
+    assert not re.search(r"\b(document|window|location|history|setTimeout|innerHTML)\b", numbers) and "document" in page
+
+
+def test_the_style_touches_nothing_else_on_the_page():
+    css = (WIDGET / "cone.css").read_text(encoding="utf-8")
+    selectors = [
+        part
+        for rule in re.findall(r"([^{}]+)\{", css)
+        if not rule.strip().startswith("@")
+        for part in re.sub(r"\([^()]*\)", "", rule).split(",")
+    ]
+    assert selectors and all(".cossim-cone" in selector for selector in selectors)
+
+
+def test_it_is_light():
+    text = SHOWN.html.encode()
+    assert len(text) <= 20_000 and len(gzip.compress(text, mtime=0)) <= 7_000
+
+
+def test_it_shows_itself_in_every_format():
+    bundle = SHOWN._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert plt.imread(io.BytesIO(base64.b64decode(bundle["image/png"]))).shape[1] > 600
+    assert bundle["text/html"] == SHOWN.html and "8 items" in bundle["text/plain"]
+    assert not plt.get_fignums()
+
+
+def test_a_cone_from_lists_is_the_same_cone():
+    listed = [getattr(SHOWN, name).tolist() for name in ("item_angles", "user_angles", "user_lengths")]
+    assert Cone(*listed, 4, 60).html == SHOWN.html == cone(*listed, scale=4, theta=60).html
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "says"),
+    [
+        ("item_angles", [0], ValueError, "item_angles takes from 2 to 12 numbers, got 1"),
+        ("item_angles", range(13), ValueError, "item_angles takes from 2 to 12 numbers, got 13"),
+        ("item_angles", [0, np.nan], ValueError, "item_angles takes finite"),
+        ("item_angles", [[0, 1]], ValueError, "item_angles takes a non-empty 1-dimensional"),
+        ("user_angles", range(13), ValueError, "user_angles takes from 2 to 12 numbers, got 13"),
+        ("user_angles", [0, 1], ValueError, "user_lengths, one for each user"),
+        ("user_lengths", [0.5] * 5 + [1], ValueError, "user_lengths takes numbers between 0 and 1"),
+        ("user_lengths", [0.5] * 5 + [0], ValueError, "user_lengths takes numbers between 0 and 1"),
+        ("user_lengths", ["a"] * 6, TypeError, "user_lengths takes real numbers"),
+        ("scale", 0, ValueError, "scale takes a finite number above 0"),
+        ("theta", 91, ValueError, "theta takes a finite number from 5 to 90"),
+        ("theta", 4, ValueError, "theta takes a finite number from 5 to 90"),
+    ],
+)
+def test_bad_arguments_are_named(argument, value, error, says):
+    with pytest.raises(error, match=re.escape(says)):
+        cone(**{argument: value})
+
+
+def test_jupyterlab_leaves_the_keys_to_the_controls():
+    controls = re.findall(r"<(?:input|select|button)\b[^>]*>", payload(SHOWN.html)["markup"])
+    assert len(controls) == 7
+    assert all("data-lm-suppress-shortcuts" in control for control in controls)
