@@ -177,7 +177,7 @@ def _angle(a, b):
 def factors_with_neighbors(factors: Factors, item: int, neighbors, *, cosines=None) -> Factors:
     """The same product A Bᵀ, and `neighbors`, in this order, are the nearest neighbors of `item` by cosine.
 
-    Let Z be an orthonormal basis of the range of B, Π = Z Zᵀ, J = (item, *neighbors), and ℓ_j = √Π_jj. In general
+    Let Z be an orthonormal basis of the range of B, Π = Z Zᵀ, J the item and the list, and ℓ_j = √Π_jj. In general
     position, up to k − 2 neighbors are possible. The dot products of the new items are
 
         K = T dMat(ℓ) 𝒞 dMat(ℓ) Tᵀ + t² (Π − T Π_{J,·}),   T = Π_{·,J} Π_{JJ}⁻¹   (p × (N+1))
