@@ -17,46 +17,52 @@ from .closed_forms import Factors
 _EPS = np.finfo(np.float64).eps
 _ZERO = 1e-12  # a row of orthonormal columns that is no longer than this is zero: rounding leaves about 1e-16
 _IN_SPAN = 1e-8  # a row that leaves a span by no more than this part of its length lies in it
+_LEAST = 1e-10  # the smallest cosine of a list: above rounding, and no stretch overflows
 _PAIRS = 4_096  # pairs that are compared at a time
 
 
 # --- how much is free ---
 
 
-def matroid_components(V, *, tolerance: float = 1e-8) -> np.ndarray:
+def matroid_components(V, *, tolerance: float = 1e-8, zero: float = _ZERO) -> np.ndarray:
     """Connected components of the matroid of the rows of V: items whose lengths hang together.
 
-        Π = V (VᵀV)⁻¹ Vᵀ;   items i and j are linked if Π_ij ≠ 0: their whitened cosine is not 0
+        Π = V (VᵀV)⁻¹ Vᵀ;   items i and j are coupled if Π_ij ≠ 0: their whitened cosine is not 0
 
     The components are those of this graph. A smallest set of dependent rows (a circuit) never leaves one, and any two
     items of one component share such a set. So the cosines of a minimizer determine the ratio of two lengths within
-    a component, and no ratio across.
+    a component, and no ratio across. Most time goes by where each item is alone, at k = p: with 2,000 items about ten
+    seconds on one core.
 
     Parameters
     ----------
     V : array_like, shape (p, k)
         Independent columns: V_k, or the item embeddings of any minimizer of full rank.
     tolerance : float
-        Whitened cosines up to this count as 0. Exact zeros come out of a spectrum near 1e-16, divided by the relative
-        gap between σ_k² and σ_{k+1}². Do not trust a count that moves with the tolerance.
+        Whitened cosines up to this count as 0. Exact zeros come out near 1e-16, divided by the relative gap between
+        σ_k² and σ_{k+1}² and by the lengths of the two rows, and times the condition number of V.
+    zero : float
+        Rows up to this length, with the columns of V made orthonormal, count as zero rows. Those of a spectrum come out
+        near 1e-16, divided by the same gap: take a larger number where it is below about 1e-4. Do not trust a count
+        that moves with either tolerance.
 
     Returns
     -------
     ndarray of int, shape (p,)
-        Labels 0 to c − 1 in the order of their first items, and −1 for zero rows: those whose norm, with the columns
-        of V made orthonormal, is at most 1e-12.
+        Labels 0 to c − 1 in the order of their first items, and −1 for zero rows.
 
     Raises
     ------
     ValueError, TypeError
-        For NaN or infinite values, dependent columns of V, or fewer rows than columns.
+        For NaN or infinite values, dependent columns of V, fewer rows than columns, or a tolerance that is no number
+        from 0 to below 1.
 
     Examples
     --------
     >>> matroid_components([[1, 0, 0], [1, 1, 0], [0, 2, 0], [0, 0, 3], [0, 0, 0]])
     array([ 0,  0,  0,  1, -1])
     """
-    rows = _unit_rows(V)
+    rows = _unit_rows(V, real_number("zero", zero, at_least=0.0, below=1.0))
     tolerance = real_number("tolerance", tolerance, at_least=0.0, below=1.0)
     labels = np.where(rows.any(axis=1), -2, -1)  # −2: not reached yet
     for label in range(len(rows)):
@@ -72,7 +78,7 @@ def matroid_components(V, *, tolerance: float = 1e-8) -> np.ndarray:
     return labels
 
 
-def reachable_dimension(V, *, tolerance: float = 1e-8) -> int:
+def reachable_dimension(V, *, tolerance: float = 1e-8, zero: float = _ZERO) -> int:
     """Dimension of the manifold of all item–item cosines that minimizers of Eq. 1 have: k(k+1)/2 − c.
 
     The numbers of a symmetric k × k matrix, less one free factor for each of the c components that
@@ -83,7 +89,7 @@ def reachable_dimension(V, *, tolerance: float = 1e-8) -> int:
     >>> reachable_dimension([[1, 1], [1, -1]])  # k = p = 2: one cosine
     1
     """
-    components = 1 + int(matroid_components(V, tolerance=tolerance).max())
+    components = 1 + int(matroid_components(V, tolerance=tolerance, zero=zero).max())
     k = np.shape(V)[1]
     return k * (k + 1) // 2 - components
 
@@ -110,7 +116,7 @@ def comparison_is_determined(V, pair, other, *, tolerance: float = 1e-8) -> bool
         (i, j) and (l, m); one pair is compared with each of many.
     tolerance : float
         Angles up to this count as 0, between the rows of V with its columns made orthonormal. So each case holds for
-        rows that are this near to it. Rows up to 1e-12 count as zero.
+        rows that are this near to it, up to a factor of 2. Rows up to 1e-12 count as zero.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def comparison_is_determined(V, pair, other, *, tolerance: float = 1e-8) -> bool
     >>> comparison_is_determined(V, (0, 2), [(0, 1), (1, 3)])
     array([False, False])
     """
-    rows = _unit_rows(V)
+    rows = _unit_rows(V, _ZERO)
     tolerance = real_number("tolerance", tolerance, at_least=0.0, below=1.0)
     pair, other = _pairs("pair", pair, len(rows)), _pairs("other", other, len(rows))
     if pair.ndim == other.ndim == 2 and 1 not in (len(pair), len(other)):
@@ -190,6 +196,7 @@ def factors_with_neighbors(factors: Factors, item: int, neighbors, *, cosines=No
 
     keeps the cosine of each other item with `item` at 0.9 c_N or below. The factors come from the same formulas by
     Z_J = L Qᵀ (L triangular, Q orthonormal): B = Z Y, Y = [Q L⁻¹ dMat(ℓ) H, t Q_⊥], with 𝒞 = H Hᵀ, and A follows.
+    Rank 1 has no list: all cosines are ±1.
 
     Parameters
     ----------
@@ -199,7 +206,7 @@ def factors_with_neighbors(factors: Factors, item: int, neighbors, *, cosines=No
     neighbors : array_like of int, shape (N,)
         Different from each other and from item; their rows and the item's are independent.
     cosines : array_like, shape (N,), optional
-        The cosines c, falling, between 0 and 1. Default: evenly from 0.9 to 0.6.
+        The cosines c, falling, from 1e-10 to below 1. Default: evenly from 0.9 to 0.6.
 
     Returns
     -------
@@ -208,9 +215,10 @@ def factors_with_neighbors(factors: Factors, item: int, neighbors, *, cosines=No
     Raises
     ------
     ValueError, TypeError
-        For arguments of another form; a B of a lower rank; rows of J that are dependent (the smallest singular value
-        of these rows, at unit length in Z, is at most 1e-8); or another item in the span of J (at most 1e-8 of its row
-        is left) whose cosine would exceed 0.9 c_N: no stretch moves it.
+        For arguments of another form; a B of a lower rank, or of rank 1; rows of J that are dependent (the smallest
+        singular value of these rows, at unit length in Z, is at most 1e-8); another item in the span of J (at most 1e-8
+        of its row is left) whose cosine would exceed 0.9 c_N: no stretch moves it; or cosines so near to each other or
+        to 0 that rounding reorders the list: its error is about 1e-16 over that singular value.
     """
     instance_of("factors", factors, Factors)
     Z, R = _orthonormal("the B of factors", factors.B)
@@ -224,9 +232,13 @@ def factors_with_neighbors(factors: Factors, item: int, neighbors, *, cosines=No
     H[1:, 0] = wanted
     Y = scipy.linalg.solve_triangular(Lt[:count], lengths[:, None] * H, trans="T")
     near, rest = Z @ (Q[:, :count] @ Y), Z @ Q[:, count:]
-    stretch = _stretch(near, rest, (Z**2).sum(axis=1), chosen, 0.9 * wanted[-1])
+    squares = (Z**2).sum(axis=1)
+    stretch = _stretch(near, rest, squares, chosen, 0.9 * wanted[-1])
     Y = np.hstack([Q[:, :count] @ Y, stretch * Q[:, count:]])
-    return Factors(np.linalg.solve(Y, R @ factors.A.T).T, Z @ Y)  # A Bᵀ = (A Rᵀ) Zᵀ = (A Rᵀ Y⁻ᵀ)(Z Y)ᵀ
+    B = Z @ Y
+    B[chosen, count:] = 0.0  # these rows lie in the span; the stretch would multiply what rounding leaves of them
+    _require_in_order(B, chosen, squares, wanted)
+    return Factors(np.linalg.solve(Y, R @ factors.A.T).T, B)  # A Bᵀ = (A Rᵀ) Zᵀ = (A Rᵀ Y⁻ᵀ)(Z Y)ᵀ
 
 
 def _stretch(near, rest, squares, chosen, most):
@@ -246,6 +258,17 @@ def _stretch(near, rest, squares, chosen, most):
     return np.sqrt(max(1.0, (missing[ahead] / left).max(initial=0.0)))
 
 
+def _require_in_order(B, chosen, squares, wanted):
+    """The cosines of the list fall strictly, and all others are below."""
+    cosine = B @ B[chosen[0]] / np.maximum(np.linalg.norm(B, axis=1), np.finfo(np.float64).tiny)
+    others = np.delete(cosine, np.append(chosen, np.flatnonzero(squares <= _ZERO**2)))
+    if (np.diff(np.append(cosine[chosen], others.max(initial=-np.inf))) >= 0).any():
+        raise ValueError(
+            "cosines takes numbers that rounding leaves in order, further apart for rows that are nearly dependent, "
+            f"got {wanted.tolist()}"
+        )
+
+
 # --- what the functions above share ---
 
 
@@ -262,11 +285,11 @@ def _orthonormal(name, V):
     return Z, R
 
 
-def _unit_rows(V):
-    """The rows of V with orthonormal columns, at unit length; zero rows stay exactly zero."""
+def _unit_rows(V, zero):
+    """The rows of V with orthonormal columns, at unit length; those up to the length `zero` become exactly zero."""
     Z = _orthonormal("V", V)[0]
     lengths = np.linalg.norm(Z, axis=1, keepdims=True)
-    return np.divide(Z, lengths, out=np.zeros_like(Z), where=lengths > _ZERO)
+    return np.divide(Z, lengths, out=np.zeros_like(Z), where=lengths > zero)
 
 
 def _pairs(name, value, n_items):
@@ -283,6 +306,8 @@ def _pairs(name, value, n_items):
 def _items_to_choose(item, neighbors, n_items, k):
     """(item, *neighbors) as an array of different items, at most k."""
     item = whole_number("item", item, low=0, high=n_items - 1, why=" (the last item)")
+    if k == 1:
+        raise ValueError("factors takes a rank of at least 2 for a list of neighbors, got 1: all cosines are ±1")
     neighbors = plain_array("neighbors", neighbors)
     if neighbors.ndim != 1 or not 1 <= neighbors.size < k:
         limit = f"at least 1 and at most {k - 1} (one less than the rank) items in a row"
@@ -301,13 +326,13 @@ def _require_items(name, indices, n_items):
 
 
 def _falling(cosines, count):
-    """The cosines of the neighbors, falling, between 0 and 1."""
+    """The cosines of the neighbors, strictly falling, from 1e-10 to below 1."""
     if cosines is None:
         return np.linspace(0.9, 0.6, count)
     cosines = positive("cosines", real_array("cosines", cosines, ndim=1))
     require_same("cosines, one for each neighbor", cosines.size, count)
-    if cosines[0] >= 1 or (np.diff(cosines) >= 0).any():
-        raise ValueError(f"cosines takes falling numbers below 1, got {cosines.tolist()}")
+    if cosines[0] >= 1 or (np.diff(cosines) >= 0).any() or cosines[-1] < _LEAST:
+        raise ValueError(f"cosines takes falling numbers below 1, from {_LEAST:.0e} on, got {cosines.tolist()}")
     return cosines
 
 

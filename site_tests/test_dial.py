@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,6 +35,7 @@ from cossim_helpers.metrics import neighbor_weights
 from site_tests.conftest import READY, close, opener, until
 from site_tests.test_pages import RULES
 
+WIDGET = Path(__file__).parents[1] / "cossim_helpers" / "widget"
 COSINE = 5e-4  # 16 bits an entry of V move a cosine by less
 SCORE = 2e-4  # of the largest score
 
@@ -642,6 +644,28 @@ def test_items_that_depend_on_each_other_are_named(open_page):
     knob(page, "item").fill("6")
     type_list(page, "3, 4")
     assert text(page, ".cd-answer").startswith("Here it is: ")
+
+
+def test_a_large_stretch_does_not_carry_the_typed_list_out_of_its_span(open_page):
+    """Another row, which leaves the span by 1e-7, has to be stretched by 1e7, and no rounding of the list with it."""
+    V = np.random.default_rng(0).standard_normal((20, 6))
+    V[3] = V[0] + V[1] + 1e-7 * V[3]
+    source = (WIDGET / "numbers.js").read_text(encoding="utf-8")
+    B = open_page("book/index.html").evaluate(
+        """([source, V]) => {
+            const run = new Function(`${source}; return factorsWithNeighbors;`)();
+            const one = new Float64Array(6).fill(1);
+            const data = { V: Float64Array.from(V), coordinates: new Float64Array(6), p: 20, users: 1 };
+            return Array.from(run(data, { a: one, b: one }, 6, 0, [1, 2]).B);
+        }""",
+        [source, V.ravel().tolist()],
+    )
+    B = np.reshape(B, (20, 6))
+    Q = np.linalg.qr(V[:3].T)[0]
+    assert abs(B[:3] - B[:3] @ Q @ Q.T).max() < 1e-13
+    cosine = cosine_similarity(B)[0]
+    np.testing.assert_allclose(cosine[1:3], [0.9, 0.6], atol=1e-12)
+    assert np.linalg.norm(B[4]) > 1e5 and cosine[3:].max() <= 0.54 + 1e-6
 
 
 def test_surprise_me_and_the_list_that_is_filled_in(page, where):

@@ -228,6 +228,7 @@ function factorsWithNeighbors({ V, coordinates, p, users }, { a, b }, k, item, l
   };
   const items = Array.from({ length: p }, (_, i) => {
     const { u, left } = split(row(i)), y = new Float64Array(count);
+    if (chosen.includes(i)) left.fill(0); // it lies in the span; the stretch would multiply what rounding leaves of it
     for (let l = count - 1; l >= 0; l--) { // u L⁻¹ dMat(length) H, with H Hᵀ the wanted cosines
       const part = u[l] / L[l][l];
       for (let at = 0; at < l; at++) u[at] -= part * L[l][at];

@@ -14,6 +14,7 @@ from cossim_helpers import (
     comparison_is_determined,
     factors_with_neighbors,
     matroid_components,
+    reachable,
     reachable_dimension,
     spectrum,
 )
@@ -123,6 +124,53 @@ def test_many_components_of_many_sizes():
         assert len(set(owner[labels == label])) == 1  # no component reaches into two communities
     full = spectrum(X[:, owner >= 0], 23).V
     assert matroid_components(full).max() == 22  # k = p: each item alone
+
+
+def test_a_short_row_is_no_zero_row():
+    np.testing.assert_array_equal(matroid_components([[1, 0], [0, 1], [1e-8, 1e-8], [0, 0]]), [0, 0, 0, -1])
+
+
+def test_a_component_grows_from_each_of_its_items():
+    """The last two rows are reached from rows behind 600 equal ones, which reach none of them."""
+    V = np.vstack([np.tile([1.0, 0], (600, 1)), [[1, 1], [1, -1], [0, 1], [0, 2]]])
+    np.testing.assert_array_equal(matroid_components(V), np.zeros(604))
+
+
+def test_columns_of_very_different_size_are_no_dependent_columns():
+    assert reachable_dimension(np.vstack([np.eye(3), np.ones(3)]) * [1, 1e-8, 1]) == 5
+
+
+def near_tie(gap, rng):
+    """Three communities; σ_4 and σ_5 = (1 − gap) σ_4 belong to the second and the third one. The data are rotated."""
+    values = [[10, 9, 1, 0.9, 0.8, 0.7], [9.5, 8, 1, 0.9, 0.8, 0.7], [8 * (1 - gap), 1, 0.9, 0.8, 0.7, 0.6]]
+    X = np.zeros((60, 18))
+    for at, sigma in enumerate(values):
+        U, V = (np.linalg.qr(rng.standard_normal(shape))[0] for shape in ((20, 6), (6, 6)))
+        X[20 * at : 20 * at + 20, 6 * at : 6 * at + 6] = U * sigma @ V.T
+    return np.linalg.qr(rng.standard_normal((60, 60)))[0] @ X
+
+
+@pytest.mark.parametrize("gap", [0.1, 1e-5, 1e-6])
+def test_zero_rows_are_told_from_rounding_by_zero_and_tolerance(gap):
+    for seed in range(5):
+        V = spectrum(near_tie(gap, np.random.default_rng(seed)), 4).V
+        labels = matroid_components(V, tolerance=1e-6, zero=1e-6)
+        np.testing.assert_array_equal(labels, np.repeat([0, 1, -1], 6))
+        assert reachable_dimension(V, tolerance=1e-6, zero=1e-6) == 8
+        if gap < 0.1:  # rounding links everything, as the docstring says
+            assert reachable_dimension(V) == 9
+        with pytest.raises(ValueError, match="zero takes a"):
+            reachable_dimension(V, zero=-1)
+
+
+def test_a_count_that_moves_with_the_tolerance_at_an_ill_conditioned_start():
+    rng = np.random.default_rng(7)
+    blocks = np.zeros((30, 6))
+    blocks[:15, :3], blocks[15:, 3:] = rng.standard_normal((2, 15, 3))
+    left, right = (np.linalg.qr(rng.standard_normal((6, 6)))[0] for _ in range(2))
+    assert reachable_dimension(blocks @ (left * np.geomspace(1, 1e-6, 6) @ right)) == 19
+    far = blocks @ (left * np.geomspace(1, 1e-9, 6) @ right)
+    assert [reachable_dimension(far, tolerance=tolerance) for tolerance in (1e-10, 1e-5)] == [20, 19]
 
 
 def test_chunks_of_items_change_nothing():
@@ -241,6 +289,19 @@ def test_nearly_equal_rows_are_equal_within_the_tolerance():
     assert comparison_is_determined(V, (0, 3), (1, 2), tolerance=1e-5)
 
 
+def test_a_short_row_has_a_direction():
+    V = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1], [1e-8, 1e-8, 0], [1, 0, 0]])
+    assert comparison_is_determined(V, (0, 3), (1, 2))  # always 1
+
+
+@pytest.mark.parametrize(("off", "expected"), [(0.45e-8, True), (0.9e-8, False)])
+def test_a_case_holds_for_rows_near_to_it_up_to_a_factor_of_2(off, expected):
+    """Rows on either side of the ray of items 2 and 3: the angle between them is twice the one to the ray."""
+    V = np.array([[1, off, 0], [1, -off, 0], [1, 0, 0], [2, 0, 0], [0, 7**0.5, 0], [0, 0, 1]])
+    assert comparison_is_determined(V, (0, 1), (2, 3)) is expected
+    assert comparison_is_determined(V, (0, 2), (2, 3))  # this angle alone is within the tolerance
+
+
 # --- neighbors ---
 
 
@@ -280,6 +341,69 @@ def test_neighbors_by_the_formula_of_the_docstring():
     others = [i for i in range(14) if i not in J and near[i, 3] > 0]
     needed = [((near[o, 3] / lengths[0] / (0.9 * 0.7)) ** 2 - near[o, o]) / rest[o, o] for o in others]
     np.testing.assert_allclose(out.B @ out.B.T, near + max(1, *needed) * rest, atol=1e-9)
+
+
+def test_nothing_shrinks_where_the_formula_asks_for_less_than_1():
+    V = np.vstack([np.eye(4), [-1, 1, 1, 1], [-1, -1, 1, -1]])
+    out = factors_with_neighbors(Factors(V, V), 0, [1], cosines=[0.8])
+    Pi = V @ np.linalg.inv(V.T @ V) @ V.T
+    T, lengths = Pi[:, :2] @ np.linalg.inv(Pi[:2, :2]), np.sqrt(np.diag(Pi)[:2])
+    near = T @ (np.array([[1, 0.8], [0.8, 1]]) * np.outer(lengths, lengths)) @ T.T
+    rest = Pi - T @ Pi[:2]
+    needed = [((a / 0.72) ** 2 - near[o, o]) / rest[o, o] for o in range(2, 6) if (a := near[o, 0] / lengths[0]) > 0]
+    assert 0 < max(needed) < 1
+    np.testing.assert_allclose(out.B @ out.B.T, near + rest, atol=1e-9)
+
+
+@pytest.mark.parametrize("cosine", [1e-4, 1e-8, 1e-9, 1e-10])
+@pytest.mark.parametrize("off", [1.0, 1e-7])
+def test_a_large_stretch_does_not_carry_the_list_away(cosine, off):
+    """With a tiny cosine, or another row that is nearly in the span, t is large; the list stays in its span."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        V = rng.standard_normal((40, 6))
+        V[2] = off * V[2] + (off < 1) * (V[0] + V[1])
+        factors = Factors(rng.standard_normal((40, 6)), V)
+        out = factors_with_neighbors(factors, 0, [1], cosines=[cosine])
+        order, found = nearest(out, 0)
+        assert order[0] == 1 and found[1] <= 0.9 * cosine * (1 + 1e-6), seed
+        assert found[0] == pytest.approx(cosine, rel=1e-4)
+        product = factors.A @ factors.B.T
+        np.testing.assert_allclose(out.A @ out.B.T, product, atol=1e-9 * abs(product).max())
+
+
+@pytest.mark.parametrize("cosine", [1e-9, 1e-10])
+@pytest.mark.parametrize("apart", [1e-5, 1e-6, 1e-7])
+def test_a_list_that_rounding_would_reorder_is_refused(cosine, apart):
+    """Nearly dependent rows: the list comes back in its order, or an error says why it does not."""
+    refusals = []
+    for seed in range(20):
+        V = np.random.default_rng(seed).standard_normal((40, 6))
+        V[1], V[3] = V[0] + apart * V[1], V[2] + apart * V[4]
+        try:
+            out = factors_with_neighbors(Factors(V, V), 0, [1, 2, 3], cosines=[3 * cosine, 2 * cosine, cosine])
+        except ValueError as refusal:
+            refusals.append(str(refusal))
+        else:
+            assert nearest(out, 0)[0][:3] == [1, 2, 3]
+    assert all("rounding leaves in order" in each or "in their span" in each for each in refusals)
+    assert refusals or apart > 1e-6
+
+
+def test_another_item_that_rounding_puts_first_is_refused():
+    V = np.vstack([np.eye(3), [1.0, 1, 1]])
+    factors = Factors(V, V)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reachable, "_stretch", lambda *_: 1e-3)  # as if it had been computed wrongly
+        with pytest.raises(ValueError, match="rounding leaves in order"):
+            factors_with_neighbors(factors, 0, [1])
+
+
+def test_spans_and_dependence_are_measured_at_the_length_of_the_row():
+    short_other, short_named = np.vstack([np.eye(3), 1e-9 * np.ones(3)]), np.vstack([np.eye(3), np.ones(3)])
+    short_named[1] *= 1e-9
+    for V in (short_other, short_named, np.vstack([np.eye(3), [1, 1, 1e-5]])):
+        assert nearest(factors_with_neighbors(Factors(V, V), 0, [1]), 0)[0][0] == 1
 
 
 def test_neighbors_do_not_depend_on_the_minimizer_that_one_starts_from():
@@ -324,11 +448,15 @@ def test_one_less_than_the_rank_may_be_impossible():
 def test_every_instance_has_a_dimension_or_a_named_error(name):
     X = INSTANCES[name]
     top = spectrum(X)
+    _, size, rows = np.linalg.svd(X)
+    rows = rows.T
     for k in range(1, min(X.shape) + 1):
         V = top.V[:, :k]
         labels = matroid_components(V)
         assert reachable_dimension(V) == k * (k + 1) // 2 - (labels.max() + 1)
-        np.testing.assert_array_equal(labels == -1, np.linalg.norm(V, axis=1) <= 1e-12)
+        following = size[k] if k < len(size) else 0.0
+        if size[k - 1] > following + 1e-6 * size[0]:  # no tie, so that NumPy's rows have the same lengths
+            np.testing.assert_array_equal(labels == -1, np.linalg.norm(rows[:, :k], axis=1) <= 1e-7)
 
 
 BAD_V = [
@@ -388,6 +516,9 @@ def test_a_bad_tolerance_is_refused_by_name(value, error):
         (0, [1], [1.0], ValueError, "cosines takes falling numbers below 1"),
         (0, [1, 2], [0.5, 0.5], ValueError, "cosines takes falling numbers"),
         (0, [1], [0.0], ValueError, "cosines takes positive numbers"),
+        (0, [1], [1e-300], ValueError, "cosines takes falling numbers below 1, from 1e-10 on"),
+        (0, [1], [0.9e-10], ValueError, "cosines takes falling numbers below 1, from 1e-10 on"),
+        (0, [99999999999999999999], None, TypeError, "neighbors takes integers"),
         (0, [1], [0.5, 0.4], ValueError, "cosines, one for each neighbor: got 2, takes 1"),
     ],
 )
@@ -410,5 +541,7 @@ def test_factors_without_the_rank_are_refused(last_row, columns, message):
     V[5] = last_row * V[0]
     with pytest.raises(ValueError, match=message):
         factors_with_neighbors(Factors(V, V * columns), 0, [5])
+    with pytest.raises(ValueError, match="factors takes a rank of at least 2 for a list of neighbors, got 1"):
+        factors_with_neighbors(Factors(V[:, :1], V[:, :1]), 0, [1])
     with pytest.raises(TypeError, match="factors takes Factors, got ndarray"):
         factors_with_neighbors(V, 0, [5])
