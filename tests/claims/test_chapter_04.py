@@ -788,6 +788,59 @@ def test_a_row_in_the_span_can_block_a_list(rng):
             factors_with_neighbors(Factors(V * d, V), item, named)
 
 
+def crowd(size, rng):
+    """Rows of item 0, a list, one row in their positive cone, and 2k others in whose positive cone item 0 lies."""
+    k = size + 1
+    named = rng.standard_normal((k, k))  # item 0 first: independent
+    others = rng.standard_normal((2 * k, k))
+    others[-1] = k * named[0] - others[:-1].sum(axis=0)
+    return np.vstack([named, rng.uniform(0.1, 1, k) @ named, others])
+
+
+def first_of_list(V, M, size):
+    """The largest cosine with item 0 outside the list, less the smallest within."""
+    cosine = normalized(V @ M @ V.T)[0]
+    return cosine[size + 1 :].max() - cosine[1 : size + 1].min()
+
+
+@pytest.mark.claim("any-neighbors")
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_one_item_too_many_is_out_of_reach(size, rng):
+    for _ in range(20):
+        V = crowd(size, rng)
+        assert min(first_of_list(V, stretched(size + 1, rng, 2), size) for _ in range(100)) > 0
+
+
+@pytest.mark.claim("any-neighbors")
+def test_a_list_that_is_not_too_long_is_out_of_reach_under_the_same_conditions(rng):
+    """The theorem does not use k − 1: a latent dimension more, which the row in the cone does not have."""
+    for _ in range(20):
+        V = np.hstack([crowd(2, rng), np.zeros((10, 1))])
+        V[4:-1, 3] = rng.standard_normal(5)
+        V[-1, 3] = -V[4:-1, 3].sum()
+        assert np.linalg.matrix_rank(V) == 4
+        assert min(first_of_list(V, stretched(4, rng, 2), 2) for _ in range(100)) > 0
+
+
+@pytest.mark.claim("any-neighbors")
+def test_one_item_too_many_needs_independent_rows_and_no_tie():
+    twins = np.array([[1.0, 0], [2, 0], [3, 0], [1, 1], [1, -1]])
+    root = np.random.default_rng(4).standard_normal((2, 2))
+    cosine = cosine_by_loops(twins @ root, twins @ root)[0]
+    assert cosine[1] == pytest.approx(1) and cosine[1] >= cosine.max() - 1e-12  # the list [1] does come first
+
+    around = [[1, -0.4, -0.3], [0.9, -0.3, 0.1], [1, 0.2, -0.4], [1, 0.5, 0.5]]
+    crowded = np.vstack([np.eye(3), [1, 0.3, 0.2], around])
+    V, X, d = np.linalg.qr(crowded)[0], np.eye(8), np.full(3, 1 / 2.5)
+    assert min(first_of_list(V, stretched(3, np.random.default_rng(i), 2), 2) for i in range(200)) > 0
+    other = np.eye(8)[:, :3]  # the rows of the first three items are independent, and all others zero
+    gram = np.array([[1, 0.9, 0.8], [0.9, 1, 0.72], [0.8, 0.72, 1]])
+    for basis, M in ((V, np.eye(3)), (other, gram)):  # σ = 1, 1, …: both are a V_3
+        assert_minimizer(X, minimizer(basis, d, M), 1.5)
+    cosine = item_item_cosine(minimizer(other, d, gram))[0]
+    assert np.argsort(-cosine)[:3].tolist() == [0, 1, 2]
+
+
 @pytest.mark.claim("exact-freedom")
 @pytest.mark.parametrize(("make", "k"), REACHABLE)
 def test_the_derivative_of_all_cosines_has_the_rank_of_the_count(make, k, rng):
