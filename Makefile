@@ -7,9 +7,10 @@ version := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 bin := .venv/bin
 reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
+real := .venv/data-$(version)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab test test-binder test-site notebooks numbers symbols terms bench study lint lock clean
+.PHONY: help book serve lab data test test-binder test-site notebooks numbers symbols terms bench study lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +27,9 @@ lab: $(reader) ## read and run the book in JupyterLab (NB=book/NN_name.ipynb ope
 	$(bin)/jupyter lab --LabApp.default_url=/lab/tree/$(or $(NB),book/01_cosine_and_dot_product.ipynb) \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
-test: $(developer) ## unit tests, and every stored output of every notebook compared anew
+data: $(real) ## install the real data of chapter 12, some hundred megabytes
+
+test: $(developer) $(real) ## unit tests, and every stored output of every notebook compared anew
 	$(bin)/python -m pytest --nbval tests book
 	@$(bin)/python book/_ext/provenance.py
 
@@ -36,7 +39,7 @@ test-site: book $(developer) ## the site in a headless browser: links, accessibi
 test-binder: $(developer) ## open and run the notebooks as Binder does, without Docker (NB=… for one)
 	$(bin)/python tools/binder.py $(NB)
 
-notebooks: $(reader) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
+notebooks: $(real) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
 	$(bin)/python tools/notebooks.py $(NB)
 
 numbers: $(reader) ## bind the numbers of the text to the cells that compute them (NB=… for one, CHOICES=file)
@@ -58,13 +61,14 @@ study: $(reader) ## compute the tables of long studies anew (some hours; it goes
 	$(bin)/python studies/minibatch.py
 	$(bin)/python studies/deep.py run
 	$(bin)/python studies/graded.py
+	$(bin)/python studies/losses.py
 
 lint: $(developer) ## check the style, the format and the type hints of the code
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 
-lock: $(developer) ## resolve both requirements files anew from pyproject.toml
+lock: $(developer) ## resolve the requirements files anew from pyproject.toml
 	$(bin)/python tools/lock.py
 
 clean: ## remove what the targets above have built, .venv apart
@@ -73,11 +77,15 @@ clean: ## remove what the targets above have built, .venv apart
 # A stamp is the last thing that a set-up writes, and the first that the next one removes.
 $(reader): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer, please: make PYTHON=python3.11")'
-	@rm -f .venv/reader-* .venv/developer-*
+	@rm -f .venv/reader-* .venv/developer-* .venv/data-*
 	$(PYTHON) -m venv --clear .venv
 	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 
 $(developer): $(reader) requirements-dev.txt
 	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+$(real): $(reader) requirements-data.txt
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-data.txt
 	@touch $@

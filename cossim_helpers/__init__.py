@@ -1,15 +1,17 @@
 """Small helpers behind the book: one module a stage, from the data to the figures.
 
 simulation → spectra → closed_forms → gauge → similarity → metrics → plots.
-Objectives, checks, what is reachable, remedies (of the data, and after the fit), shares of variance and tables stand
-beside. `trained` holds the models without a closed form, `widget` the dial. Matplotlib, JAX and SymPy load where they
-are used.
-Objectives, checks, remedies (of the data, and after the fit), shares of variance and tables stand beside. `trained`
-holds the models without a closed form, `widget` the dial and the cone. Matplotlib, JAX and SymPy load where they are
-used.
+Objectives, checks, what is reachable, what losses determine, remedies (of the data, and after the fit), shares of
+variance, tables and real data stand beside. `trained` holds the models without a closed form, `widget` the dial and the
+cone, `audit` what answers for vectors from anywhere. Matplotlib, JAX and SymPy load where they are used.
 """
 
 from ._notebook import sharpen_figures
+from .audit.anatomy import Anatomy, Hubness
+from .audit.compare import Comparison, compare_embeddings
+from .audit.embeddings import EmbeddingAudit, audit_embeddings, balance_defect
+from .audit.gauges import Stability
+from .audit.repair import default_repair, predicted_item_vectors, repair_vectors
 from .checks import check, check_at_least, check_at_most, check_differs
 from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
 from .data_remedies import (
@@ -19,7 +21,18 @@ from .data_remedies import (
     shifted_pmi,
     standardized_gram,
 )
+from .datasets import (
+    DataNotInstalled,
+    Films,
+    WordVectors,
+    embed_sentences,
+    load_glove,
+    load_movielens,
+    load_word_pairs,
+)
+from .fibers import Freedom, freedom
 from .gauge import reparameterize, rescale, rotate
+from .losses import LOSSES, Determined, Verdict, canonical_item_vectors, determined
 from .metrics import (
     Yardsticks,
     all_tied,
@@ -33,6 +46,7 @@ from .metrics import (
     precision_at_k,
     yardsticks,
 )
+from .moves import Moved, lift_into_spare, slide_cone
 from .objectives import (
     factor_penalty_gradient,
     factor_penalty_objective,
@@ -62,46 +76,74 @@ from .similarity import (
 from .simulation import Interactions, simulate_interactions
 from .spectra import Spectrum, item_gram, spectrum, spectrum_from_gram
 from .tables import Table
+from .trained.contrastive import ContrastiveModel, max_norm, train_contrastive
 from .trained.models import CosineModel, Recipe, TrainedModel, item_similarities
 from .trained.training import train_checkpoints, train_cosine, train_model
 from .variance import VarianceShares, shares_with_intervals, variance_shares
 from .widget import Cone, Dial, cone, dial
 
 __all__ = [
+    "LOSSES",
+    "Anatomy",
+    "Comparison",
     "Cone",
+    "ContrastiveModel",
     "CosineModel",
+    "DataNotInstalled",
+    "Determined",
     "Dial",
+    "EmbeddingAudit",
     "Factors",
+    "Films",
+    "Freedom",
+    "Hubness",
     "Interactions",
+    "Moved",
     "Recipe",
     "Spectrum",
+    "Stability",
     "Table",
     "TrainedModel",
     "VarianceShares",
+    "Verdict",
+    "WordVectors",
     "Yardsticks",
     "activity_normalized",
     "all_tied",
+    "audit_embeddings",
+    "balance_defect",
     "block_average",
+    "canonical_item_vectors",
     "check",
     "check_at_least",
     "check_at_most",
     "check_differs",
     "cluster_auc",
+    "compare_embeddings",
     "comparison_is_determined",
     "cone",
     "cosine_similarity",
+    "default_repair",
+    "determined",
     "dial",
+    "embed_sentences",
     "factor_penalty_gradient",
     "factor_penalty_objective",
     "factors_with_neighbors",
     "fractionally_whitened_cosine",
+    "freedom",
     "hold_out",
     "inverse_propensity_scaled",
     "item_gram",
     "item_item_cosine",
     "item_similarities",
     "layer_norm",
+    "lift_into_spare",
+    "load_glove",
+    "load_movielens",
+    "load_word_pairs",
     "matroid_components",
+    "max_norm",
     "mean_cosine",
     "minimize_factor_penalty",
     "minimize_factors",
@@ -113,10 +155,12 @@ __all__ = [
     "plot_cosine_panels",
     "popularity_correlation",
     "precision_at_k",
+    "predicted_item_vectors",
     "product_penalty_gradient",
     "product_penalty_objective",
     "propensities",
     "reachable_dimension",
+    "repair_vectors",
     "reparameterize",
     "rescale",
     "rotate",
@@ -126,6 +170,7 @@ __all__ = [
     "shifted_pmi",
     "shrinkage",
     "simulate_interactions",
+    "slide_cone",
     "solve_factor_penalty",
     "solve_product_penalty",
     "spectral_cosine",
@@ -133,6 +178,7 @@ __all__ = [
     "spectrum_from_gram",
     "standardized_gram",
     "train_checkpoints",
+    "train_contrastive",
     "train_cosine",
     "train_model",
     "user_embeddings",

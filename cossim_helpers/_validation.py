@@ -36,6 +36,15 @@ def plain_array(name: str, value) -> np.ndarray:
         raise ValueError(f"{name} takes an array, got what is none: {error}") from None
 
 
+def unit_rows(name: str, value) -> np.ndarray:
+    """`value` as a finite float64 matrix whose rows have the length 1 within 1e-9."""
+    array = real_array(name, value, ndim=2)
+    length = np.linalg.norm(array, axis=1)
+    if (far := abs(length - 1)).max() > 1e-9:
+        raise ValueError(f"{name} takes rows of length 1, got a length of {length[far.argmax()]:.12g}")
+    return array
+
+
 def real_matrix(name: str, value) -> np.ndarray | sp.csr_array:
     """`value` as a finite float64 matrix: an ndarray, or a CSR array where it is sparse."""
     if not sp.issparse(value):

@@ -5,7 +5,9 @@ generator. All of it is dense; a test of sparse input converts.
 """
 
 import numpy as np
-from oracles import orthonormal_columns
+from oracles import orthonormal_columns, random_orthogonal, unit
+
+from cossim_helpers import lift_into_spare
 
 
 def interactions(seed, n, p, density=0.4):
@@ -105,3 +107,63 @@ INSTANCES = {
 }
 for _X in INSTANCES.values():
     _X.setflags(write=False)
+
+
+# --- vectors of two sides, for losses ---
+
+
+def cone(directions, height):
+    """Unit vectors at one height over the last axis."""
+    return np.column_stack([np.sqrt(1 - height**2) * unit(directions), np.full(len(directions), height)])
+
+
+def two_sides(seed, k):
+    """name -> unit vectors P (n, k), Q (p, k): in general position, on cones, few, with dimensions to spare."""
+    rng = np.random.default_rng([seed, k])
+    n, p = k * (k + 1) // 2 + 3, k * (k + 1) // 2 + 4
+    P, Q = unit(rng.standard_normal((n, k))), unit(rng.standard_normal((p, k)))
+    cone_P, cone_Q = cone(rng.standard_normal((n, k - 1)), 0.4), cone(rng.standard_normal((p, k - 1)), -0.3)
+    R, S = random_orthogonal(k, rng), random_orthogonal(k + 1, rng)
+    signs, G = np.where(rng.random(p) < 0.5, 1.0, -1.0), 0.5 * np.eye(k) + 0.1 * rng.standard_normal((k, k))
+    one = lift_into_spare(P, Q, np.eye(k), new_scale=1.3, signs=signs)
+    two = lift_into_spare(P, Q, G, new_scale=1.2 * lift_into_spare(P, Q, G).scale)
+    users_alone = unit(np.hstack([P, rng.standard_normal((n, 1))])), np.hstack([Q, np.zeros((p, 1))])
+    return {
+        "generic": (P, Q),
+        "items on a cone": (P, cone_Q @ R),
+        "users on a cone": (cone_P @ R, Q),
+        "coaxial cones": (cone_P @ R, cone_Q @ R),
+        "cones of two axes": (cone_P, cone_Q @ R),
+        "users orthogonal to the items' axis": (unit(np.vstack([P[:k], P[k:] * (np.arange(k) < k - 1)])), cone_Q),
+        "one unused dimension": (np.hstack([P, np.zeros((n, 1))]), np.hstack([Q, np.zeros((p, 1))])),
+        "one spare dimension": (one.P[:, :-1] @ S, one.Q[:, :-1] @ S),
+        "two spare dimensions": (two.P, two.Q),
+        "a dimension of the users alone": (users_alone[0] @ S, users_alone[1] @ S),
+        "few": (P[: k + 1], Q[: k + 1]),
+        "few users": (P[:k], Q),
+        "few items": (P, Q[:k]),
+        "repeated": (P[np.arange(n) % (k + 1)], Q[np.arange(p) % (k + 2)]),
+    }
+
+
+FEW = ("few", "few users", "few items", "repeated")
+
+
+def for_model(spec, P, Q, seed=0):
+    """The instance as vectors that the model can have, and its gain."""
+    rng = np.random.default_rng([seed, len(P)])
+    if spec.tied:
+        return (Q, Q, None) if spec.unit_items else (2.0 * Q, 2.0 * Q, None)
+    if spec.gain_on:
+        gain = rng.uniform(0.5, 2.0, P.shape[1])
+        return (P * gain, Q, gain) if spec.gain_on == "P" else (P, Q * gain, gain)
+    if spec.balanced:  # P Qᵀ = left dMat(size) rightᵀ, with PᵀP = QᵀQ
+        left, size, right = np.linalg.svd(P @ Q.T, full_matrices=False)
+        size, k = np.sqrt(np.where(size > 1e-9, size, 0)), P.shape[1]
+        size, left, right = size[:k], left[:, :k], right[:k]
+        wide = np.zeros((len(size), k))
+        np.fill_diagonal(wide, size)
+        return left @ wide, right.T @ wide, None
+    if spec.sees == "squared distances":
+        return P * rng.uniform(1, 2, (len(P), 1)), Q * rng.uniform(1, 2, (len(Q), 1)), None
+    return P, Q, None

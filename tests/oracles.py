@@ -126,3 +126,135 @@ def loss_by_hand(recipe, w, X, positives=None, masks=None, log_q=None):
             own = u @ items[positives[a]] - log_q[positives[a]]
             total -= (own - log_sum_exp(scores)) / len(X)
     return total + recipe.decay * sum(np.sum(value**2) for name, value in w.items() if name in WEIGHTS)
+
+
+# --- what a loss leaves free: the plain Jacobian of every equation that must hold, by complex steps ---
+
+STEP = 1e-30  # derivatives without rounding
+
+
+def unit(M):
+    return M / np.sqrt((M**2).sum(axis=1, keepdims=True))
+
+
+def equations(spec, n, p, k, learned, sizes, gain):
+    """x -> what must not change, and how many unknowns stand behind P and Q in x."""
+    ends = np.cumsum(sizes)
+    count = {"rows": n, "squared distances": n, "constant": 1, "prefixes": len(ends)}.get(spec.sees, 0)
+    extra = 1 + count + (k if spec.gain_on else 0)
+
+    def stays(x):
+        P, Q, rest = x[: n * k].reshape(n, k), x[n * k : (n + p) * k].reshape(p, k), x[(n + p) * k :]
+        log_s, t, log_gain = rest[0], rest[1 : 1 + count], rest[1 + count :]
+        s = np.exp(log_s) if learned else 1.0
+        out = [] if learned else [log_s]
+        if spec.sees == "blocks":
+            out += [P[:, :end] @ Q[:, :end].T for end in ends]
+        elif spec.sees == "prefixes":
+            out += [s * unit(P[:, :end]) @ unit(Q[:, :end]).T + t[i] for i, end in enumerate(ends)]
+        elif spec.sees == "squared distances":
+            out.append(((P[:, None] - Q) ** 2).sum(axis=2) + t[:, None])
+        elif spec.tied:
+            gram = s * Q @ Q.T + (t[0] if count else 0)
+            out += [gram if spec.sees_diagonal else gram[np.triu_indices(p, 1)], P - Q]
+        else:
+            out.append(s * P @ Q.T + (t[:, None] if spec.sees == "rows" else t[0] if count else 0))
+        if spec.unit_users:
+            out += [(P**2).sum(axis=1), (Q**2).sum(axis=1)]
+        if spec.balanced:
+            out.append(P.T @ P - Q.T @ Q)
+        if spec.gain_on:
+            out.append((((P if spec.gain_on == "P" else Q) / (gain * np.exp(log_gain))) ** 2).sum(axis=1))
+        return np.concatenate([np.ravel(part) for part in out])
+
+    return stays, extra
+
+
+def derivative(function, x, directions):
+    """Of a function, along each column."""
+    changes = [np.imag(function(x + 1j * STEP * direction)) / STEP for direction in directions.T]
+    return np.stack(changes, axis=1) if changes else np.zeros((1, 0))
+
+
+def rank(M):
+    size = np.linalg.svd(M, compute_uv=False) if M.size else np.zeros(1)
+    return int((size > 1e-9 * max(size[0], 1.0)).sum())
+
+
+def cosines(K):
+    length = np.sqrt(np.diag(K))
+    return (K / (length[:, None] * length))[np.triu_indices(len(K), 1)]
+
+
+def quantities(P, Q, squared_distances):
+    """Each quantity, and the directions that do not count: a factor, or a line for each row."""
+    Z = -((P[:, None] - Q) ** 2).sum(axis=2) if squared_distances else P @ Q.T
+    H = np.eye(len(Q)) - 1 / len(Q)
+    HQ, C = H @ Q, unit(Q) @ unit(Q).T
+    distance = ((Q[:, None] - Q) ** 2).sum(axis=2)
+
+    def projector(M):
+        _, size, right = np.linalg.svd(np.real(M), full_matrices=False)
+        M = M @ right[size > 1e-9 * size[0]].T  # independent columns
+        return M @ np.linalg.solve(M.T @ M, M.T)
+
+    return {
+        "user_item_value": Z,
+        "user_item_order": Z,
+        "item_item_value": cosines(Q @ Q.T),
+        "item_item_order": C[~np.eye(len(C), dtype=bool)].reshape(len(C), -1),
+        "user_user_value": cosines(P @ P.T),
+        "distance": distance,
+        "cka": HQ @ HQ.T,
+        "centered": cosines(HQ @ HQ.T),
+        "whitened": cosines(projector(Q)),
+        "centered_whitened": cosines(projector(HQ)),
+        "score_columns": cosines(Z.T @ Z),
+        "centered_score_columns": cosines((Z @ H).T @ (Z @ H)),
+    }
+
+
+def nuisance(name, value):
+    """Changes of a quantity that mean nothing: columns."""
+    if name in ("distance", "cka"):
+        return value.reshape(-1, 1)
+    if name.endswith("order"):
+        rows = [
+            np.outer(np.eye(len(value))[r], row).ravel() for r in range(len(value)) for row in (value[r], value[r] ** 0)
+        ]
+        return np.stack(rows, axis=1)
+    return np.zeros((value.size, 1))
+
+
+def null_directions(P, Q, spec, learned, sizes=None, gain=None):
+    """All unknowns in one vector, and columns that keep every equation: rotations and unused dimensions included."""
+    (n, k), p = P.shape, len(Q)
+    stays, extra = equations(spec, n, p, k, learned, sizes or [1] * k, gain)
+    x = np.concatenate([P.ravel(), Q.ravel(), np.zeros(extra)])
+    _, size, right = np.linalg.svd(derivative(stays, x, np.eye(len(x))))
+    return x, right[(size > 1e-9 * size[0]).sum() :].T
+
+
+def free_directions(P, Q, spec, learned, sizes=None, gain=None):
+    """(directions, moved) from the plain Jacobian: what moves inner products of vectors, or s, is a direction."""
+    (n, k), p = P.shape, len(Q)
+    x, free = null_directions(P, Q, spec, learned, sizes, gain)
+
+    def shapes(x):
+        W = x[: (n + p) * k].reshape(n + p, k)
+        return np.append(np.ravel(W @ W.T), x[(n + p) * k])
+
+    def all_quantities(x):
+        vectors = x[: (n + p) * k].reshape(n + p, k)
+        return quantities(vectors[:n], vectors[n:], spec.sees == "squared distances")
+
+    real = derivative(shapes, x, free)
+    _, size, right = np.linalg.svd(real, full_matrices=False) if real.size else (0, np.zeros(0), np.zeros((0, 0)))
+    directions, moved, free = int((size > 1e-9).sum()), {}, free @ right[size > 1e-9].T
+    values = all_quantities(x)
+    changes = [all_quantities(x + 1j * STEP * direction) for direction in free.T]
+    for name, value in values.items():
+        change = np.stack([np.ravel(np.imag(each[name])) / STEP for each in changes] or [np.zeros(value.size)], axis=1)
+        dull = nuisance(name, value)
+        moved[name] = rank(change - dull @ np.linalg.lstsq(dull, change, rcond=None)[0])
+    return directions, moved

@@ -6,6 +6,9 @@ Binder has the tracked files, the Python of runtime.txt, the packages of require
 else. So has this check. It follows the launch button of each notebook's page, opens a session through the server's
 REST interface, runs all cells over a websocket, and moves each control of each widget once. An error, a line on
 stderr, a widget without a view, a control that redraws nothing, or a button that leads elsewhere is a failure.
+
+Real data are not in requirements.txt. A cell with the tag `needs-data` must stop the run in words, without a traceback,
+that say what to install; the cells after it are not run.
 """
 
 import argparse
@@ -33,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 REPOSITORY = "reader/book"  # any will do: the pages take it from the environment
 SECONDS = 600  # for each cell and each step
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
+NEEDS_DATA = "needs-data"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 FAILURES = (RuntimeError, OSError, subprocess.SubprocessError, websocket.WebSocketException)
 
@@ -200,6 +204,21 @@ def refuse_errors(messages, *, may_raise=False):
             raise RuntimeError(f"writes to stderr: {content['text']}")
 
 
+def refuse_unclear_stop(messages):
+    """A cell that needs data which are not here says what to install, in whole sentences, and shows no traceback."""
+    errors = [content for kind, content in messages if kind == "error"]
+    if not errors:
+        raise RuntimeError(f"has the tag {NEEDS_DATA}, and does not stop")
+    (error,) = errors
+    if error["ename"] != "DataNotInstalled":
+        refuse_errors(messages)
+    if "\n".join(error["traceback"]) != error["evalue"]:
+        raise RuntimeError(f"stops with a traceback: {error['traceback']}")
+    if "requirements-data.txt" not in error["evalue"]:
+        raise RuntimeError(f"stops without saying what to install: {error['evalue']}")
+    refuse_errors(messages, may_raise=True)  # nothing on stderr either
+
+
 def moved(state):
     """Return what a reader changes by moving a control, or None where there is nothing to move."""
     match state:
@@ -248,7 +267,7 @@ def move_controls(channels, messages):
 
 
 def run(server, path):
-    """Run all cells of a notebook; return how many there are, and how many controls were moved."""
+    """Run all cells of a notebook, up to one that needs data; return how many, and how many controls were moved."""
     cells = controls = 0
     with opened(server, path) as (notebook, channels):
         for position, cell in enumerate(notebook["cells"]):
@@ -259,6 +278,9 @@ def run(server, path):
             code = {"code": cell["source"], "allow_stdin": False, "stop_on_error": not may_raise}
             try:
                 messages = request(channels, "execute_request", code)
+                if NEEDS_DATA in tags:
+                    refuse_unclear_stop(messages)
+                    return cells + 1, controls
                 refuse_errors(messages, may_raise=may_raise)
                 if "remove-output" in tags:  # the widget cells: the page shows the figure of the cell before
                     controls += move_controls(channels, messages)

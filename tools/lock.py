@@ -1,4 +1,4 @@
-"""Resolve requirements.txt and requirements-dev.txt anew from pyproject.toml: `make lock`.
+"""Resolve the three requirements files anew from pyproject.toml: `make lock`.
 
 One version of each package serves Python 3.11 to 3.13, because the notebooks store what these versions print.
 """
@@ -13,6 +13,10 @@ READER_HEADER = """\
 """
 DEVELOPER_HEADER = """\
 # What a developer adds, in exact versions. Resolved from pyproject.toml by `make lock`.
+-r requirements.txt
+"""
+DATA_HEADER = """\
+# What chapter 12 adds, real data, in exact versions. Resolved from pyproject.toml by `make lock`.
 -r requirements.txt
 """
 
@@ -40,9 +44,14 @@ def write(name, header, lines):
 
 def main():
     reader = resolve()
-    everything = resolve("--group=dev", constraints=reader)
+    everything = resolve("--group=dev", "--extra=data", constraints=reader)  # one version for whoever installs all
+    for name, header, options in (
+        ("requirements-dev.txt", DEVELOPER_HEADER, ["--group=dev"]),
+        ("requirements-data.txt", DATA_HEADER, ["--extra=data"]),
+    ):
+        more = resolve(*options, constraints=everything)
+        write(name, header, [line for line in more if line not in reader])
     write("requirements.txt", READER_HEADER, [*reader, "-e ."])
-    write("requirements-dev.txt", DEVELOPER_HEADER, [line for line in everything if line not in reader])
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ NUMBERED = (
     r"|[Dd]irection|[Ss]eed"
 )
 ADDRESSES = [
-    r"^[ \t]*[`:]{3,}\{[^}\n]*\}",  # the name of a directive
+    r"^[ \t]*[`:]{3,}\{(?:solution-start\}[^\n]*|[^}\n]*\})",  # the name of a directive; what a solution names
     r"^[ \t]*:[\w-]+:[^\n]*$",  # an option of a directive
     r"^\([\w-]+\)=$",  # a label
     r"\{[\w:+-]+\}`[^`]*`",  # a role

@@ -21,6 +21,13 @@ def draw(k):
     {}
 ipywidgets.interact(draw, k=ipywidgets.IntSlider(value=1, min=0, max=4));
 """
+STOP = """\
+class DataNotInstalled(ImportError):
+    def _render_traceback_(self):
+        return str(self).splitlines()
+raise DataNotInstalled("Stopped.\\nType: pip install -r {}")
+"""
+LOUD = STOP.format("requirements-data.txt").replace("_render_traceback_", "shown")
 NOTEBOOKS = {  # name: (tags, source) of its cells, and what the check says of it
     "good": (
         [
@@ -36,6 +43,19 @@ NOTEBOOKS = {  # name: (tags, source) of its cells, and what the check says of i
     "no_view": ([(["remove-output"], "import ipywidgets\nipywidgets.IntSlider(max=4);")], "cell 0 shows no widget"),
     "no_control": ([(["remove-output"], "import ipywidgets\nipywidgets.HTML('k')")], "a widget without a control"),
     "no_redraw": ([(["remove-output"], DRAW.format("pass"))], "moving k to .* redraws nothing"),
+    "data_needed": (
+        [(["needs-data"], STOP.format("requirements-data.txt")), ([], "1 / 0  # is not reached")],
+        None,
+    ),
+    "data_there": ([(["needs-data"], "1")], "cell 0 has the tag needs-data, and does not stop"),
+    "data_stderr": (
+        [(["needs-data"], "import sys\nprint('look', file=sys.stderr)\n" + STOP.format("requirements-data.txt"))],
+        "cell 0 writes to stderr: look",
+    ),
+    "data_unsaid": ([(["needs-data"], STOP.format("something"))], "cell 0 stops without saying what to install"),
+    "data_traceback": ([(["needs-data"], LOUD)], "cell 0 stops with a traceback"),
+    "data_else": ([(["needs-data"], "1 / 0")], "cell 0 raises ZeroDivisionError"),
+    "data_untagged": ([([], STOP.format("requirements-data.txt"))], "cell 0 raises DataNotInstalled"),
     "raises_later": ([(["remove-output"], DRAW.format("print(1 / (4 - k))"))], "moving k to .* raises ZeroDivision"),
 }
 
@@ -82,6 +102,8 @@ def test_a_notebook_runs_as_its_reader_expects(server, name):
     if problem:
         with pytest.raises(RuntimeError, match=problem):
             binder.run(server, f"book/{name}.ipynb")
+    elif name == "data_needed":
+        assert binder.run(server, f"book/{name}.ipynb") == (1, 0)
     else:
         assert binder.run(server, f"book/{name}.ipynb") == (len(cells), 1)
     left = {session["name"] for session in json.loads(server.ask("api/sessions"))}

@@ -99,7 +99,7 @@ def test_a_table_says_the_same_as_text(code_cells):
     for cell in code_cells:
         for output in cell.outputs:
             data = output.get("data", {})
-            if "<table" in data.get("text/html", ""):
+            if 'class="cossim-table"' in data.get("text/html", ""):
                 shown = html.unescape(re.sub(r"<[^>]*>", " ", data["text/html"]))
                 assert shown.split() == data["text/plain"].split(), f"{cell.id}: a table, and another text"
                 assert "<caption>" in data["text/html"] and 'scope="col"' in data["text/html"], cell.id

@@ -85,6 +85,7 @@ def test_measured_numbers(text, expected):
         "The 5 clusters, 0/1 data, V_50, fig12, 2nd, 3D, precision@50, 64-bit.",
         "Directions 7 to 50, Eqs. 12 and 13, seeds 101, 202 and 303, seed 101, by steps 2, 3, 2, Figure 12–13.",
         "**Time:** 20 minutes to read, 90 with the exercises.",
+        "```{solution-start} ex-12-half\n:class: dropdown\n```",
     ],
 )
 def test_constants(text):

@@ -228,6 +228,19 @@ def test_each_direct_dependency_is_locked_and_nothing_heavy_is():
     assert not [line for line in lock if re.search(r"https?:|file:|--|@ ", line)]
 
 
+def test_the_real_data_are_locked_apart():
+    """A reader's lock and Binder stay without them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.match(r"[\w-]+", name)[0] for name in project["optional-dependencies"]["data"]}
+    lock = (ROOT / "requirements-data.txt").read_text(encoding="utf-8").splitlines()
+    locked = {line.split("==")[0] for line in lock if "==" in line}
+    assert declared <= locked
+    assert not {"torch", "pyarrow"} & locked
+    assert [line for line in lock if "==" not in line and not line.startswith("#")] == ["-r requirements.txt"]
+    reader = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert not [name for name in locked if re.search(rf"^{re.escape(name)}==", reader, re.MULTILINE)]
+
+
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 

@@ -1,0 +1,84 @@
+"""Tables of vectors as callers have them: arrays, memory maps, data frames. Nothing is copied that need not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .._validation import plain_array
+from .neighbors import NUMBERS, row_blocks
+
+SMALLEST, LARGEST = 1e-15, 1e15  # of the largest number of a table
+
+
+def as_vectors(name: str, value, *, at_least: int = 2) -> np.ndarray:
+    """`value` as a two-dimensional array of finite real numbers, one vector a row, with its own dtype.
+
+    Data frames of numbers are taken as they are. Masked arrays, objects, text and complex numbers are refused, and so
+    are numbers whose squares float32 does not hold: a factor moves no cosine, so the caller can take one.
+    """
+    table = plain_array(name, _dense(name, value))
+    if table.ndim != 2 or 0 in table.shape:
+        raise ValueError(f"{name} takes vectors, one a row, got shape {table.shape}")
+    if table.dtype.kind not in "iuf":
+        raise TypeError(f"{name} takes real numbers, got dtype {table.dtype}")
+    if len(table) < at_least:
+        raise ValueError(f"{name} takes at least {at_least} rows, got {len(table)}")
+    largest = 0.0
+    for first, rows in row_blocks(table):
+        largest = max(largest, float(rows.max()), -float(rows.min()))  # NaN fails the next line
+        if not np.isfinite(rows).all():
+            row, column = np.argwhere(~np.isfinite(rows))[0]
+            what = np.asarray(table[first + row, column])
+            why = "beyond the range of float32" if np.isfinite(what) else "NaN or infinite"
+            raise ValueError(
+                f"{name} takes finite numbers, got {what} ({why}) in row {first + row}, column {column}, counted from 0"
+            )
+    if not SMALLEST <= largest <= LARGEST and (largest > 0 or np.any(table[:])):
+        raise ValueError(
+            f"{name} takes numbers whose largest is from {SMALLEST:.0e} to {LARGEST:.0e}, got {largest:.0e}: multiply "
+            "all by one factor, which moves no cosine"
+        )
+    return table
+
+
+def _dense(name: str, value):
+    if hasattr(value, "toarray"):
+        raise TypeError(f"{name} takes a dense table, got {type(value).__name__}: call its toarray()")
+    if hasattr(value, "to_numpy"):  # a data frame; its missing values become NaN, which is refused by place
+        kinds = {np.dtype(kind).kind if isinstance(kind, np.dtype) else "?" for kind in getattr(value, "dtypes", [])}
+        if "O" in kinds:
+            raise TypeError(f"{name} takes columns of numbers, got a data frame with columns of objects or text")
+        return value.to_numpy(dtype=np.float64, na_value=np.nan) if "?" in kinds else value.to_numpy()
+    return value
+
+
+def exact_blocks(E: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(first, rows) over all rows of E, as float64."""
+    for first, rows in row_blocks(E, NUMBERS // 2):
+        yield first, np.asarray(E[first : first + len(rows)], dtype=np.float64)
+
+
+def chosen_rows(E: np.ndarray, n_queries: int, rng: np.random.Generator, *others: np.ndarray) -> np.ndarray:
+    """At most n_queries rows, sorted, drawn among those that have a length in every table."""
+    usable = np.ones(len(E), dtype=bool)
+    for table in (E, *others):
+        for first, rows in row_blocks(table):
+            usable[first : first + len(rows)] &= rows.any(axis=1)
+    rows = np.flatnonzero(usable)
+    if not len(rows):
+        raise ValueError("E takes vectors of which some have a length, got rows of zeros only")
+    return np.sort(rng.choice(rows, min(n_queries, len(rows)), replace=False))
+
+
+def require_different(name: str, E: np.ndarray) -> None:
+    """Refuse a table that holds one vector only, in all its rows."""
+    first = np.asarray(E[0], dtype=np.float32)
+    if not any((rows != first).any() for _, rows in row_blocks(E)):
+        raise ValueError(f"{name} takes vectors that differ, got one vector {len(E):,} times")
+
+
+def interval(shares: np.ndarray) -> float:
+    """Half a 95% interval of the mean over queries: 1.96 standard errors."""
+    return float(1.96 * shares.std(ddof=1) / np.sqrt(len(shares))) if len(shares) > 1 else float("nan")

@@ -1,0 +1,278 @@
+"""Training by contrast: its loss by loops, Adam by hand, minima that theory knows, and the smallest scale."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.optimize
+
+from cossim_helpers import ContrastiveModel, cosine_similarity, max_norm, train_contrastive
+
+KINDS = [(loss, unit) for loss in ("symmetric", "one-sided") for unit in (True, False)]
+
+
+def unit(M):
+    return M / np.linalg.norm(M, axis=1, keepdims=True)
+
+
+def instance(seed, n=7, p=5, k=3):
+    """True scores of rank 2, and a start."""
+    rng = np.random.default_rng(seed)
+    Z = rng.standard_normal((n, 2)) @ rng.standard_normal((2, p))
+    return Z, rng.standard_normal((n, k)), rng.standard_normal((p, k))
+
+
+def divergence_by_loops(true, scores):
+    """Mean over the rows of Σ_i q_i log(q_i / r_i), q and r the softmax of the rows."""
+    total = 0.0
+    for one, other in zip(true, scores):
+        q, r = ([math.exp(x) / sum(map(math.exp, row)) for x in row] for row in (one, other))
+        total += sum(a * math.log(a / b) for a, b in zip(q, r))
+    return total / len(true)
+
+
+def loss_by_hand(Z, P, Q, scale, loss, unit_rows):
+    if unit_rows:
+        P, Q = unit(P), unit(Q)
+    scores = [[scale * sum(a * b for a, b in zip(x, y)) for y in Q] for x in P]
+    rows = divergence_by_loops(Z, np.array(scores))
+    return rows if loss == "one-sided" else (rows + divergence_by_loops(Z.T, np.array(scores).T)) / 2
+
+
+def numerical_slope(function, x, step=1e-5):
+    return np.array([(function(x + e) - function(x - e)) / (2 * step) for e in step * np.eye(len(x))])
+
+
+# --- the loss, its slope, and both optimizers ---
+
+
+@pytest.mark.parametrize(("loss", "rows"), KINDS)
+def test_the_excess_is_the_loss_by_loops(loss, rows):
+    Z, P, Q = instance(1)
+    model = train_contrastive(Z, P, Q, loss=loss, unit=rows, scale=2.5, steps=3)
+    assert model.excess == pytest.approx(loss_by_hand(Z, model.P, model.Q, 2.5, loss, False), rel=1e-10)
+    np.testing.assert_allclose(model.scores, 2.5 * model.P @ model.Q.T, atol=1e-14)
+    if rows:
+        for M in (model.P, model.Q):
+            np.testing.assert_allclose(np.linalg.norm(M, axis=1), 1, atol=1e-14)
+    assert (model.steps, model.scale) == (3, 2.5)
+
+
+@pytest.mark.parametrize("learn", [True, False])
+@pytest.mark.parametrize(("loss", "rows"), KINDS)
+def test_adam_by_hand_on_numerical_slopes(loss, rows, learn):
+    Z, P, Q = instance(2)
+    steps, rate, size = 4, 0.05, P.size
+
+    def function(x):
+        scale = math.exp(x[-1]) if learn else 2.0
+        p, q = x[:size].reshape(P.shape), x[size : size + Q.size].reshape(Q.shape)
+        return loss_by_hand(Z, p, q, scale, loss, rows)
+
+    x = np.concatenate([P.ravel(), Q.ravel(), [math.log(2.0)] * learn])
+    first, second = np.zeros_like(x), np.zeros_like(x)
+    for t in range(1, steps + 1):  # Kingma and Ba (2015), Algorithm 1; the rate falls along a half cosine
+        slope = numerical_slope(function, x)
+        first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
+        now = rate * 0.5 * (1 + math.cos(math.pi * (t - 1) / steps))
+        x = x - now * (first / (1 - 0.9**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
+    model = train_contrastive(
+        Z,
+        P,
+        Q,
+        loss=loss,
+        unit=rows,
+        scale=2.0,
+        learn_scale=learn,
+        optimizer="adam",
+        steps=steps,
+        learning_rate=rate,
+    )
+    by_hand = x[:size].reshape(P.shape), x[size : size + Q.size].reshape(Q.shape)
+    for got, expected in zip((model.P, model.Q), by_hand):
+        np.testing.assert_allclose(got, unit(expected) if rows else expected, atol=1e-6)
+    assert model.scale == pytest.approx(math.exp(x[-1]) if learn else 2.0, abs=1e-6)
+    assert model.gradient == pytest.approx(np.linalg.norm(numerical_slope(function, x)), rel=1e-5)
+    assert model.steps == steps
+
+
+@pytest.mark.parametrize(("loss", "rows"), KINDS)
+def test_training_by_lbfgs_ends_in_a_minimum(loss, rows):
+    """Without room the minimum is above 0: what lies near it is higher."""
+    Z, P, Q = instance(3, 5, 4, 2 if rows else 1)
+    model = train_contrastive(Z, P, Q, loss=loss, unit=rows, scale=1.5)
+    rng = np.random.default_rng(0)
+    for size in (1e-4, 1e-3, 1e-2):
+        for _ in range(50):
+            near = (M + size * rng.standard_normal(M.shape) for M in (model.P, model.Q))
+            assert loss_by_hand(Z, *near, 1.5, loss, rows) > model.excess > 1e-3
+    assert model.gradient < 1e-6
+
+
+# --- minima that theory knows ---
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_can_be_met_is_met(seed):
+    """Rank 2 with two dimensions: the excess is 0, and the scores are the true ones, up to what each loss sees."""
+    Z, P, Q = instance(seed, 12, 10, 2)
+    for loss in ("symmetric", "one-sided"):
+        model = train_contrastive(Z, P, Q, loss=loss, unit=False)
+        assert 0 <= model.excess < 1e-15
+        gap = model.scores - Z
+        free = gap.mean() if loss == "symmetric" else gap.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(gap - free, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_without_a_spare_dimension_unit_vectors_are_found_again(learn):
+    rng = np.random.default_rng(5)
+    true_P, true_Q = unit(rng.standard_normal((30, 3))), unit(rng.standard_normal((25, 3)))
+    P, Q = rng.standard_normal((30, 3)), rng.standard_normal((25, 3))
+    model = train_contrastive(5 * true_P @ true_Q.T, P, Q, scale=2.0 if learn else 5.0, learn_scale=learn)
+    assert model.excess < 1e-18
+    assert model.scale == pytest.approx(5.0, abs=1e-6)
+    np.testing.assert_allclose(cosine_similarity(model.Q), cosine_similarity(true_Q), atol=1e-6)
+
+
+def test_a_solution_stays_whatever_its_scale():
+    """Nothing pulls a learned scale down to the smallest one: from a solution at another, training does not move."""
+    rng = np.random.default_rng(6)
+    true_P, true_Q = unit(rng.standard_normal((20, 2))), unit(rng.standard_normal((20, 2)))
+    Z, (P, Q) = 3 * true_P @ true_Q.T, rng.standard_normal((2, 20, 6))
+    high = train_contrastive(Z, P, Q, scale=5.0)
+    assert high.excess < 1e-15
+    for optimizer in ("l-bfgs", "adam"):
+        again = train_contrastive(
+            Z, high.P, high.Q, scale=5.0, learn_scale=True, optimizer=optimizer, steps=50, learning_rate=1e-4
+        )
+        assert again.scale == pytest.approx(5.0, abs=1e-3)
+
+
+def test_training_changes_no_argument_and_starts_from_the_directions():
+    Z, P, Q = instance(7)
+    before = [M.copy() for M in (Z, P, Q)]
+    one = train_contrastive(Z, P, Q, steps=5)
+    other = train_contrastive(Z, P, Q, steps=5)
+    for M, kept in zip((Z, P, Q), before):
+        np.testing.assert_array_equal(M, kept)
+    np.testing.assert_array_equal(one.Q, other.Q)
+    assert isinstance(one, ContrastiveModel)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"Z": np.ones((7, 4))}, ValueError, "Z, a row for each of P's"),
+        ({"Z": np.full((7, 5), np.nan)}, ValueError, "Z takes finite"),
+        ({"Q": np.ones((5, 2))}, ValueError, "Q, with as many columns as P"),
+        ({"Q": np.eye(5)[:, :3]}, ValueError, "Q takes rows that are not zero"),
+        ({"P": np.zeros((7, 3))}, ValueError, "P takes rows that are not zero"),
+        ({"loss": "hinge"}, ValueError, "loss takes one of"),
+        ({"optimizer": "sgd"}, ValueError, "optimizer takes one of"),
+        ({"scale": 0.0}, ValueError, "scale takes a finite number above 0"),
+        ({"steps": 0}, ValueError, "steps takes an integer"),
+        ({"learning_rate": -1.0}, ValueError, "learning_rate takes a finite number above 0"),
+        ({"P": "text"}, TypeError, "P takes real numbers"),
+    ],
+)
+def test_training_refuses_by_name(change, error, message):
+    Z, P, Q = instance(0)
+    with pytest.raises(error, match=message):
+        train_contrastive(**{"Z": Z, "P": P, "Q": Q} | change)
+
+
+def test_zero_rows_are_vectors_without_unit():
+    Z, P, _ = instance(0)
+    assert train_contrastive(Z, P, np.eye(5)[:, :3], unit=False, steps=2).excess > 0
+
+
+# --- the smallest scale ---
+
+
+def hadamard(order):
+    H = np.ones((1, 1))
+    while len(H) < order:
+        H = np.block([[H, H], [H, -H]])
+    return H
+
+
+@pytest.mark.parametrize(
+    ("P", "Q", "expected"),
+    [
+        (np.eye(4), np.eye(4), 1.0),
+        (hadamard(4), np.eye(4), 2.0),  # √n for a Hadamard matrix
+        (hadamard(8), np.eye(8), math.sqrt(8)),
+        (np.array([[1.0], [-3]]), np.array([[2.0], [0.5], [-1]]), 6.0),  # rank 1: the largest entry
+    ],
+)
+def test_max_norms_that_are_known(P, Q, expected):
+    below, above = max_norm(P, Q)
+    assert below - 1e-12 <= expected <= above + 1e-12
+    assert above <= 1.0002 * below
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_max_norm_against_a_general_optimizer(seed):
+    """min over L = [[1, 0], [a, e^b]] of √(max ‖Lᵀx‖² · max ‖L⁻¹y‖²), by a grid and Nelder and Mead's search."""
+    rng = np.random.default_rng(seed)
+    P, Q = (rng.standard_normal((8, 2)) * rng.uniform(0.3, 1, (8, 1)) for _ in range(2))
+
+    def larger(x):
+        L = np.array([[1.0, 0.0], [x[0], math.exp(x[1])]])
+        lengths = (np.linalg.norm(M, axis=1).max() for M in (P @ L, Q @ np.linalg.inv(L).T))
+        return math.prod(lengths)
+
+    grid = [(a, b) for a in np.linspace(-2, 2, 41) for b in np.linspace(-2, 2, 41)]
+    found = scipy.optimize.minimize(larger, min(grid, key=larger), method="Nelder-Mead", options={"xatol": 1e-9})
+    below, above = max_norm(P, Q)
+    assert below - 1e-9 <= found.fun <= 1.001 * above  # the corner of two maxima stops such a search early
+    assert above <= 1.0002 * below
+
+
+def test_the_max_norm_depends_on_the_product_alone():
+    rng = np.random.default_rng(8)
+    P, Q, G = rng.standard_normal((9, 3)), rng.standard_normal((7, 3)), rng.standard_normal((3, 3))
+    one, other = max_norm(P, Q, tolerance=1e-6), max_norm(P @ G, Q @ np.linalg.inv(G).T, tolerance=1e-6)
+    assert one == pytest.approx(other, rel=1e-5)
+    assert max_norm(2 * P, -3 * Q, tolerance=1e-6) == pytest.approx(6 * np.array(one), rel=1e-5)
+    assert one[0] >= abs(P @ Q.T).max() - 1e-9
+
+
+def test_few_steps_give_bounds_that_hold():
+    P, Q = np.random.default_rng(9).standard_normal((2, 12, 3))
+    wide, narrow = max_norm(P, Q, steps=1), max_norm(P, Q, tolerance=1e-6)
+    assert wide[0] <= narrow[0] <= narrow[1] <= wide[1]
+    assert wide[1] > 1.01 * wide[0]
+
+
+def test_unit_vectors_exist_at_the_smallest_scale_and_not_below():
+    """Trained with all the room there is: at γ₂ the excess falls to rounding, below it does not.
+
+    The directions lie all around, so that a constant added to all scores does not make a smaller scale possible.
+    """
+    rng = np.random.default_rng(10)
+    P, Q = (unit(rng.standard_normal((size, 2))) for size in (10, 9))
+    below, above = max_norm(P, Q)
+    start = rng.standard_normal((10, 19)), rng.standard_normal((9, 19))
+    met, missed = (train_contrastive(P @ Q.T, *start, scale=s).excess for s in (1.1 * above, 0.9 * below))
+    assert below == pytest.approx(1.0, rel=1e-6)
+    assert met < 1e-18
+    assert missed > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((np.eye(3)[:, :2], np.ones((4, 2))), ValueError, "Q takes independent columns"),
+        ((np.zeros((3, 2)), np.eye(2)), ValueError, "P takes independent columns"),
+        ((np.eye(3), np.eye(2)), ValueError, "Q, with as many columns as P"),
+        (([["a"]], [[1.0]]), TypeError, "P takes real numbers"),
+    ],
+)
+def test_the_max_norm_refuses_by_name(arguments, error, message):
+    with pytest.raises(error, match=message):
+        max_norm(*arguments)
+    for name in ("tolerance", "steps"):
+        with pytest.raises(ValueError, match=name):
+            max_norm(np.eye(2), np.eye(2), **{name: 0})
