@@ -44,7 +44,7 @@ def _bend(values, change, skip_diagonal=False):
     """What no increasing straight line a·value + b explains of a change, for each row by itself."""
     rest = np.zeros_like(change)
     keep = np.ones(values.shape) - np.eye(*values.shape) * skip_diagonal > 0
-    for row, (y, dy, kept) in enumerate(zip(values, change, keep)):
+    for row, (y, dy, kept) in enumerate(zip(values, change, keep) if keep.any() else ()):  # one item has no order
         y, dy = y[kept] - y[kept].mean(), dy[kept] - dy[kept].mean()
         rest[row, kept] = _without(y, dy)
     return rest.ravel()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._ranks import axis_of_hyperplane, empty_space, null_space, row_space
+from ._ranks import ZERO, axis_of_hyperplane, empty_space, null_space, row_space
 from .losses import determined
 
 _ROOM = 5e7  # numbers in the moves, at most: 400 MB
@@ -181,6 +181,7 @@ def of_prefixes(P, Q, sizes, learned, ranks):
     n, p, k = len(P), len(Q), P.shape[1]
     if (n + p) * k * n * p * len(sizes) > _ROOM:
         raise ValueError("P and Q take fewer rows or prefixes: the Jacobian has more numbers than fit")
+    _require_prefixes(P, Q, np.cumsum(sizes))
     variables = np.eye((n + p) * k)
     dP, dQ = variables[:, : n * k].reshape(-1, n, k), variables[:, n * k :].reshape(-1, p, k)
     ends = np.cumsum(sizes)
@@ -197,6 +198,15 @@ def of_prefixes(P, Q, sizes, learned, ranks):
     x = null_space(np.vstack([jacobian.reshape(-1, jacobian.shape[2]), lengths]), ranks)
     dP, dQ = x[:, : n * k].reshape(-1, n, k), x[:, n * k : (n + p) * k].reshape(-1, p, k)
     return dP, dQ, x[:, (n + p) * k] if learned else np.zeros(len(x))
+
+
+def _require_prefixes(P, Q, ends):
+    for name, M in (("P", P), ("Q", Q)):
+        for end in ends:
+            if (length := np.linalg.norm(M[:, :end], axis=1).min()) <= ZERO:
+                raise ValueError(
+                    f"{name} takes rows whose prefixes are not 0, got a length of {length:.6g} up to {end}"
+                )
 
 
 def _unit(M, dM):

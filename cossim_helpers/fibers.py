@@ -10,10 +10,11 @@ import scipy.linalg
 from ._derivatives import changes
 from ._moves import euclidean, of_blocks, of_prefixes, tied, two_sided
 from ._ranks import Ranks, row_space
-from ._validation import positive, real_array, real_number, require_same, unit_rows, whole_number
+from ._validation import positive, real_array, real_number, require_same, true_or_false, unit_rows, whole_number
 from .losses import Determined, determined
 
 _EQUAL = 1e-9  # how far lengths that are equal may be apart
+_SPREAD = 1e-100  # the smallest of a gain over its largest, at least: so that squares are floats
 _SAMPLE = 20_000  # entries of a quantity that its rank is read from, at least
 
 
@@ -97,7 +98,9 @@ def freedom(
     spec = determined(loss)
     P, Q, size_P, size_Q, gain = _checked(P, Q, spec, gain)
     real_number("scale", scale, above=0.0)
-    learned = spec.learned_scale if scale_is_learned is None else bool(scale_is_learned)
+    learned = spec.learned_scale
+    if scale_is_learned is not None:
+        learned = true_or_false("scale_is_learned", scale_is_learned)
     used = row_space(np.vstack([P, Q]))
     ranks = Ranks()
     if spec.sees in ("blocks", "prefixes"):
@@ -126,20 +129,40 @@ def _checked(P, Q, spec: Determined, gain):
         raise ValueError(f"P takes the same vectors as Q for {spec.loss!r}, which has one encoder")
     gain = np.ones(P.shape[1]) if gain is None else positive("gain", real_array("gain", gain, ndim=1))
     require_same("gain, one entry for each latent dimension", gain.size, P.shape[1])
-    sides = {"P": (P, spec.unit_users, spec.gain_on == "P"), "Q": (Q, spec.unit_items, spec.gain_on == "Q")}
-    for name, (M, is_unit, has_gain) in sides.items():
-        if not M.any():
-            raise ValueError(f"{name} takes vectors that are not all 0")
-        length = np.linalg.norm(M / gain if has_gain else M, axis=1)
-        if is_unit:
-            unit_rows(name, M)
-        if has_gain and np.ptp(length) > _EQUAL * length.max():
-            raise ValueError(f"{name} / gain takes rows of one length, got {length.min():.12g} to {length.max():.12g}")
-    size_P, size_Q = (1.0 if unit else np.sqrt(np.mean((M**2).sum(axis=1))) for M, unit, _ in sides.values())
-    return P / size_P, Q / size_Q, size_P, size_Q, gain
+    if gain.min() / gain.max() < _SPREAD:
+        raise ValueError(f"gain takes numbers less far apart, got {gain.min():.6g} to {gain.max():.6g}")
+    gain, _ = _near_one(gain)
+    sides = (("P", P, spec.unit_users, spec.gain_on == "P"), ("Q", Q, spec.unit_items, spec.gain_on == "Q"))
+    (P, size_P), (Q, size_Q) = (_of_length_one(*side, gain) for side in sides)
+    return P, Q, size_P, size_Q, gain
+
+
+def _of_length_one(name, M, is_unit, has_gain, gain):
+    """M with rows of root mean square length 1, and what they had, if the model can have them."""
+    if not M.any():
+        raise ValueError(f"{name} takes vectors that are not all 0")
+    if is_unit:
+        return unit_rows(name, M), 1.0
+    M, power = _near_one(M)  # so that its squares are floats
+    length = np.linalg.norm(M / gain if has_gain else M, axis=1)
+    if has_gain and np.ptp(length) > _EQUAL * length.max():
+        ratio = length.max() / length.min() if length.min() else np.inf
+        raise ValueError(f"{name} / gain takes rows of one length, got a longest of {ratio:.12g} times the shortest")
+    size = float(np.sqrt(np.mean((M**2).sum(axis=1))))
+    if size * power == np.inf:
+        raise ValueError(f"{name} takes vectors whose lengths a float holds")
+    return M / size, size * power
+
+
+def _near_one(M):
+    """M over the power of two that brings its largest number to between 1 and 2, and that power: no digit changes."""
+    exponent = int(np.frexp(abs(M).max())[1]) - 1
+    return np.ldexp(M, -exponent), float(np.ldexp(1.0, exponent))
 
 
 def _block_sizes(blocks, k):
+    if blocks is not None and np.ndim(blocks) == 0:
+        raise TypeError(f"blocks takes a sequence of integers, got {blocks!r} ({type(blocks).__name__})")
     sizes = [1] * k if blocks is None else [whole_number("blocks", size, low=1) for size in blocks]
     require_same("blocks, which add up to the columns of P", sum(sizes), k)
     return sizes

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import scipy.linalg
@@ -14,6 +16,7 @@ from ._validation import one_of, real_array, require_same, whole_number
 
 _TABLE = Path(__file__).with_name("losses.yml")
 _EPS = np.finfo(np.float64).eps
+_SMALLEST = 1e-290  # a number that keeps its digits, and what the sums of a product lose
 
 LOSSES = (
     "squared",
@@ -51,7 +54,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Determined:
-    """A row of the table of losses.
+    """A row of the table of losses. Nothing in it can be changed: all who ask share it.
 
     Attributes
     ----------
@@ -63,7 +66,7 @@ class Determined:
         prefix); and the words for it.
     freedom : str
         What is left beyond rotations, in words.
-    verdicts : dict of str to Verdict
+    verdicts : mapping of str to Verdict
         For each quantity.
     theorem : str
         The label of what proves it.
@@ -75,9 +78,9 @@ class Determined:
         "P" or "Q" where a gain follows the normalization, or "".
     learned_scale, sees_diagonal : bool
         Whether the scale is usually learned, and whether the score of a vector with itself enters the loss.
-    vectors : dict of str to tuple
+    vectors : mapping of str to tuple
         What `vectors_needed` is computed from.
-    repair_options : dict of str to bool
+    repair_options : mapping of str to bool
         Keyword arguments of `repair`.
     remark : str
         What a cell of the table is too short for: exceptions, and what is taken for granted. May be empty.
@@ -88,7 +91,7 @@ class Determined:
     sees: str
     sees_words: str
     freedom: str
-    verdicts: dict[str, Verdict]
+    verdicts: Mapping[str, Verdict]
     theorem: str
     rule: str
     repair: str
@@ -99,9 +102,17 @@ class Determined:
     gain_on: str
     learned_scale: bool
     sees_diagonal: bool
-    vectors: dict[str, tuple[int, int, int]]
-    repair_options: dict[str, bool]
+    vectors: Mapping[str, tuple[int, int, int]]
+    repair_options: Mapping[str, bool]
     remark: str
+
+    def __post_init__(self):
+        for name in ("verdicts", "vectors", "repair_options"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self):  # a view has no copy: copies and pickles are made anew
+        own = vars(self).values()
+        return Determined, tuple(dict(value) if isinstance(value, Mapping) else value for value in own)
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -233,9 +244,11 @@ def canonical_item_vectors(P, Q, *, centered: bool = True, users_centered: bool 
     Q = _less_the_mean(Q) if centered else Q
     _, size, right = scipy.linalg.svd(scipy.linalg.qr(P, mode="r")[0][: P.shape[1]], full_matrices=False)
     with np.errstate(over="ignore", invalid="ignore"):
-        vectors = (Q @ right.T * size) @ right  # (PᵀP)^{1/2} = right ᵀ dMat(size) right
-    if not np.isfinite(vectors).all() or (not vectors.any() and P.any() and (Q @ right.T).any()):
-        raise ValueError("P and Q take vectors whose products a float holds: divide by a power of two")
+        along = Q @ right.T
+        vectors = (along * size) @ right  # (PᵀP)^{1/2} = right ᵀ dMat(size) right
+    seen = along[:, size > len(size) * _EPS * size[0]].any()
+    if not np.isfinite(vectors).all() or (seen and abs(vectors).max() < _SMALLEST):
+        raise ValueError("P and Q take vectors whose products a float holds: scale them by a power of two")
     return vectors
 
 

@@ -10,6 +10,7 @@ from ._ranks import axis_of_hyperplane
 from ._validation import real_array, real_number, require_same, unit_rows
 
 _ROUNDING = 1e-12  # in lengths
+_SMALLEST, _LARGEST = 1e-150, 1e150  # lengths whose squares are floats
 
 
 class Moved(NamedTuple):
@@ -49,7 +50,7 @@ def slide_cone(P, Q, height: float, *, scale: float = 1.0, new_scale: float | No
     ------
     ValueError, TypeError
         For items on no cone, rows of another length than 1, or an s′ too small: s′ √(1 − h′²) takes at least
-        s √(1 − h²) max |ξ_u|.
+        s √(1 − h²) max |ξ_u|; for scales whose ratio no float holds.
     """
     P, Q = unit_rows("P", P), unit_rows("Q", Q)
     require_same("Q, with as many columns as P", Q.shape[1], P.shape[1])
@@ -60,14 +61,18 @@ def slide_cone(P, Q, height: float, *, scale: float = 1.0, new_scale: float | No
         raise ValueError("Q takes items on a cone: unit vectors with one inner product with an axis, which is not 0")
     old = 1 / np.linalg.norm(axis)
     axis = axis * old  # ⟨axis, z_i⟩ = old
-    across = np.sqrt((1 - old) * (1 + old)), np.sqrt((1 - height) * (1 + height))  # sin θ before and after
+    across = [float(np.sqrt((1 - h) * (1 + h))) for h in (old, height)]  # sin θ before and after
     if across[0] < 1e-7:
         raise ValueError("Q takes items that are not all equal")
     new_Q = height * axis + (Q - old * axis) * (across[1] / across[0])
     if new_scale is None:
-        return Moved(P, new_Q, scale * across[0] / across[1])
+        if not 0 < (new_scale := scale * across[0] / across[1]) < np.inf:
+            raise ValueError(f"scale takes a number from which s′ is a float, got {scale:g}, which makes {new_scale:g}")
+        return Moved(P.copy(), new_Q, new_scale)
     new_scale = real_number("new_scale", new_scale, above=0.0)
     factor = (scale / new_scale) * (across[0] / across[1])
+    if not 0 < factor < _LARGEST:
+        raise ValueError(f"scale and new_scale take numbers less far apart, got {scale:g} and {new_scale:g}")
     heights = P @ axis
     off = (P - np.outer(heights, axis)) * factor  # ξ′
     square = (off**2).sum(axis=1)
@@ -107,7 +112,8 @@ def lift_into_spare(P, Q, G, *, scale: float = 1.0, new_scale: float | None = No
     Raises
     ------
     ValueError, TypeError
-        For rows of another length than 1, a G that is singular or makes a user longer than 1, or an s′ too small.
+        For rows of another length than 1, a G that is singular or makes a user longer than 1, an s′ too small, or
+        numbers that no float holds.
     """
     P, Q, G = unit_rows("P", P), unit_rows("Q", Q), real_array("G", G, ndim=2)
     require_same("Q, with as many columns as P", Q.shape[1], P.shape[1])
@@ -115,14 +121,16 @@ def lift_into_spare(P, Q, G, *, scale: float = 1.0, new_scale: float | None = No
     scale = real_number("scale", scale, above=0.0)
     if np.linalg.matrix_rank(G) < len(G):
         raise ValueError("G takes an invertible matrix, got a singular one")
-    users, items = P @ G, scale * np.linalg.solve(G, Q.T).T
+    users, items = P @ G, _solved(G, Q)
     if (longest := np.linalg.norm(users, axis=1).max()) > 1 + _ROUNDING:
         raise ValueError(f"G takes a matrix that makes no user longer than 1, got a length of {longest:.6g}")
-    least = np.linalg.norm(items, axis=1).max()
+    least = scale * float(np.linalg.norm(items, axis=1).max())
+    if not np.finfo(np.float64).tiny < least < np.inf:
+        raise ValueError(f"scale takes a number for which s′ is a float, got {scale:g}, which makes {least:g}")
     new_scale = least if new_scale is None else real_number("new_scale", new_scale, above=0.0)
     if new_scale < least * (1 - _ROUNDING):
         raise ValueError(f"new_scale takes at least {least:.6g} with this G, got {new_scale:.6g}")
-    items = items / new_scale
+    items = scale * items / new_scale
     signs = np.ones(len(Q)) if signs is None else real_array("signs", signs, ndim=1)
     require_same("signs, one for each item", signs.size, len(Q))
     if (abs(signs) != 1).any():
@@ -130,6 +138,16 @@ def lift_into_spare(P, Q, G, *, scale: float = 1.0, new_scale: float | None = No
     rest_P, rest_Q = _rest(users), signs * _rest(items)
     zero_P, zero_Q = np.zeros_like(rest_P), np.zeros_like(rest_Q)
     return Moved(np.column_stack([users, zero_P, rest_P]), np.column_stack([items, rest_Q, zero_Q]), new_scale)
+
+
+def _solved(G, Q):
+    """Rows G⁻¹ z_i."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        items = np.linalg.solve(G, Q.T).T
+        longest = np.linalg.norm(items, axis=1).max()
+    if not _SMALLEST < longest < _LARGEST:
+        raise ValueError(f"G takes a matrix by whose inverse items have lengths that a float holds, got {longest:.6g}")
+    return items
 
 
 def _rest(M):

@@ -9,11 +9,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import scipy.special
 
-from .._validation import one_of, real_array, real_number, require_same, whole_number
+from .._validation import one_of, real_array, real_number, require_same, true_or_false, whole_number
 
 LOSSES = ("symmetric", "one-sided")
 OPTIMIZERS = ("l-bfgs", "adam")
 GRADIENT_TOLERANCE = 1e-13  # far below what training needs: so L-BFGS stops at rounding, or after its steps
+_SHORTEST = 1e-150  # a length whose square keeps its digits
+_SMALLEST = 1e-300  # a number that keeps its digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,8 @@ def train_contrastive(
     Raises
     ------
     ValueError, TypeError
-        For shapes that do not match, a row of zeros with `unit`, or a number out of its range.
+        For shapes that do not match, a number out of its range, with `unit` a row of zeros or one whose squared length
+        no float holds, scores that none holds, or a learning rate that leads to such.
     """
     Z, P, Q = (real_array(name, value, ndim=2) for name, value in (("Z", Z), ("P", P), ("Q", Q)))
     require_same("Z, a row for each of P's and a column for each of Q's", Z.shape, (len(P), len(Q)))
@@ -113,14 +116,19 @@ def train_contrastive(
     scale = real_number("scale", scale, above=0.0)
     steps = whole_number("steps", steps, low=1)
     learning_rate = real_number("learning_rate", learning_rate, above=0.0)
-    for name, vectors in (("P", P), ("Q", Q)):
-        if unit and not vectors.any(axis=1).all():
-            raise ValueError(f"{name} takes rows that are not zero: a row of zeros has no direction")
-    of_columns = scipy.special.log_softmax(Z, axis=0) if loss == "symmetric" else None
-    shapes, kept = (P.shape, Q.shape), None if learn_scale else scale
-    task = _Task(scipy.special.log_softmax(Z, axis=1), of_columns, shapes, unit, kept)
-    start = np.concatenate([P.ravel(), Q.ravel(), [np.log(scale)] * learn_scale])
-    return _model(task, *_run(lambda x: _excess(task, x), start, optimizer, steps, learning_rate))
+    unit, learn_scale = true_or_false("unit", unit), true_or_false("learn_scale", learn_scale)
+    for name, vectors in (("P", P), ("Q", Q)) if unit else ():
+        _require_directions(name, vectors)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what no float holds is refused
+        of_columns = scipy.special.log_softmax(Z, axis=0) if loss == "symmetric" else None
+        shapes, kept = (P.shape, Q.shape), None if learn_scale else scale
+        task = _Task(scipy.special.log_softmax(Z, axis=1), of_columns, shapes, unit, kept)
+        start = np.concatenate([P.ravel(), Q.ravel(), [np.log(scale)] * learn_scale])
+        _require_held(task, start, *_excess(task, start))
+        end, made = _run(lambda x: _excess(task, x), start, optimizer, steps, learning_rate)
+        if optimizer == "adam":
+            _require_held(task, end, *_excess(task, end), learning_rate)
+        return _model(task, end, made)
 
 
 def max_norm(P, Q, *, tolerance: float = 1e-4, steps: int = 20_000) -> tuple[float, float]:
@@ -143,31 +151,64 @@ def max_norm(P, Q, *, tolerance: float = 1e-4, steps: int = 20_000) -> tuple[flo
     Raises
     ------
     ValueError, TypeError
-        For a rank below k, shapes that do not match, or a number out of its range.
+        For a rank below k, shapes that do not match, a number out of its range, or products that no float holds or that
+        rounding spoils.
     """
     P, Q = (real_array(name, value, ndim=2) for name, value in (("P", P), ("Q", Q)))
     require_same("Q, with as many columns as P", Q.shape[1], P.shape[1])
     tolerance = real_number("tolerance", tolerance, above=0.0)
     steps = whole_number("steps", steps, low=1)
+    largest = [float(abs(M).max()) or 1.0 for M in (P, Q)]
+    if not _SMALLEST < (size := largest[0] * largest[1]) < np.inf:
+        raise ValueError(f"P and Q take vectors whose products a float holds, got {size:.6g}")
+    P, Q = P / largest[0], Q / largest[1]
     for name, vectors in (("P", P), ("Q", Q)):
         if np.linalg.matrix_rank(vectors) < P.shape[1]:
             raise ValueError(f"{name} takes independent columns, got rank below {P.shape[1]}")
+    P, Q = _balanced(P, Q)
     w, v, below, above = np.full(len(P), 1 / len(P)), np.full(len(Q), 1 / len(Q)), 0.0, np.inf
     for _ in range(steps):
-        root = _power(P.T * w @ P, 0.5)
-        middle = _power(root @ (Q.T * v @ Q) @ root, 0.5)
-        inverse = np.linalg.inv(root)
-        Gamma = inverse @ middle @ inverse  # the best one for these weights
-        users, items = ((P @ Gamma) * P).sum(axis=1), ((Q @ np.linalg.inv(Gamma)) * Q).sum(axis=1)
+        root, inverse = _powers(P.T * w @ P, 0.5, -0.5)
+        middle, half, back = _powers(root @ (Q.T * v @ Q) @ root, 0.5, 0.25, -0.25)
+        # Γ = L Lᵀ with L = inverse · half is the best one for these weights; L⁻ᵀ = root · back
+        users, items = ((P @ inverse @ half) ** 2).sum(axis=1), ((Q @ root @ back) ** 2).sum(axis=1)
         below = max(below, np.trace(middle))
         above = min(above, np.sqrt(users.max() * items.max()))
         if above <= (1 + tolerance) * below:
             break
         w, v = w * users / (w @ users), v * items / (v @ items)
-    return float(below), float(above)
+    if not below <= above * (1 + 1e-6):  # NaN, too
+        raise ValueError(f"P and Q take better conditioned vectors, got {below * size:.6g} below {above * size:.6g}")
+    return float(below) * size, float(max(above, below)) * size
 
 
 # --- what the functions above share ---
+
+
+def _require_directions(name, vectors):
+    if not vectors.any(axis=1).all():
+        raise ValueError(f"{name} takes rows that are not zero: a row of zeros has no direction")
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(vectors, axis=1)
+    if (far := ~((length > _SHORTEST) & (length < 1 / _SHORTEST))).any():
+        raise ValueError(f"{name} takes rows whose squared length a float holds, got a length of {length[far][0]:.6g}")
+
+
+def _require_held(task, x, value, slope, learning_rate=None):
+    """Raise if floats do not hold the scale, a length, the loss or its slope at x."""
+    held = 0 < _unpacked(task, x)[2] < np.inf and (not task.unit or np.isfinite(x @ x))
+    if held and np.isfinite(value) and np.isfinite(np.linalg.norm(slope)):
+        return
+    if learning_rate is not None:
+        raise ValueError(f"learning_rate takes a smaller number here, got {learning_rate:g}: no float holds the scores")
+    raise ValueError("Z, P, Q and scale take numbers whose scores, differences and loss a float holds")
+
+
+def _balanced(P, Q):
+    """Factors of the same product whose Gram matrices are equal: no others have better conditions."""
+    (left, R), (right, S) = np.linalg.qr(P), np.linalg.qr(Q)
+    U, size, V = np.linalg.svd(R @ S.T)
+    return left @ (U * np.sqrt(size)), right @ (V.T * np.sqrt(size))
 
 
 def _run(function: Callable, x, optimizer, steps, learning_rate):
@@ -176,9 +217,8 @@ def _run(function: Callable, x, optimizer, steps, learning_rate):
         from scipy.optimize import minimize  # half a second to load: only for whoever trains
 
         options = {"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20, "ftol": 0.0, "gtol": GRADIENT_TOLERANCE}
-        with np.errstate(over="ignore", invalid="ignore"):  # a first step may try an infinite scale, and is shortened
-            found = minimize(function, x, jac=True, method="L-BFGS-B", options=options)
-        return found.x, int(found.nit)
+        found = minimize(function, x, jac=True, method="L-BFGS-B", options=options)
+        return found.x, int(found.nit)  # a first step may have tried an infinite scale: it was shortened
     first, second = np.zeros_like(x), np.zeros_like(x)
     for step in range(1, steps + 1):
         _, slope = function(x)
@@ -214,10 +254,11 @@ def _excess(task, x):
 
 def _divergence(scores, log_truth, axis):
     """Mean of KL(truth ‖ softmax(scores)) along an axis, and its gradient in the scores."""
-    gap = scipy.special.log_softmax(scores, axis=axis) - log_truth
-    truth, many = np.exp(log_truth), scores.shape[1 - axis]
-    rise = np.expm1(gap)  # Σ truth · rise = 0, so that no digits are lost near the minimum
-    return (truth * (rise - gap)).sum() / many, truth * rise / many
+    log_mine, many = scipy.special.log_softmax(scores, axis=axis), scores.shape[1 - axis]
+    gap, truth = log_mine - log_truth, np.exp(log_truth)
+    # softmax(scores) − truth: its sum is 0, and near the minimum no digits are lost; where the gap is wide none can be
+    change = np.where(gap < 1, truth * np.expm1(np.minimum(gap, 1)), np.exp(log_mine) - truth)
+    return (change - truth * gap).sum() / many, change / many
 
 
 def _model(task, x, steps):
@@ -228,6 +269,7 @@ def _model(task, x, steps):
     return ContrastiveModel(P, Q, float(scale), float(excess), float(np.linalg.norm(slope)), steps)
 
 
-def _power(M, exponent):
+def _powers(M, *exponents):
     zeta, vectors = np.linalg.eigh(M)
-    return vectors * np.maximum(zeta, 1e-300) ** exponent @ vectors.T
+    zeta = np.maximum(zeta, 1e-14 * zeta[-1])  # what is smaller is rounding
+    return [vectors * zeta**exponent @ vectors.T for exponent in exponents]

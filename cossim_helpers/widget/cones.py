@@ -60,7 +60,7 @@ class Cone:
             "scale": real_number("scale", self.scale, above=0.0),
             "theta": real_number("theta", self.theta, at_least=5.0, at_most=90.0),  # the ends of its knob
         }.items():
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, value.copy() if isinstance(value, np.ndarray) else value)
         require_same("user_lengths, one for each user", lengths.size, self.user_angles.size)
 
     def __repr__(self) -> str:

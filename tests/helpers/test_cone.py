@@ -52,6 +52,15 @@ def test_the_page_carries_the_angles():
     assert data["markup"].count("<option>") == 5 and data["markup"].count('<th scope="row">') == 6
 
 
+def test_the_cone_stays_what_it_was_when_its_arguments_change():
+    items, users, lengths = np.array([0.0, 50, 100]), np.array([0.0, 90]), np.array([0.3, 0.5])
+    shown = cone(items, users, lengths)
+    before = shown.html
+    for given in (items, users, lengths):
+        given[:] = np.nan
+    assert shown.html == before
+
+
 def test_the_static_picture_shows_the_probabilities_once_and_the_cosines_twice():
     data = payload(SHOWN.html)
     static = SHOWN.html.split('<div class="co-live">')[0]

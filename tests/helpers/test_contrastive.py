@@ -174,12 +174,73 @@ def test_training_changes_no_argument_and_starts_from_the_directions():
         ({"steps": 0}, ValueError, "steps takes an integer"),
         ({"learning_rate": -1.0}, ValueError, "learning_rate takes a finite number above 0"),
         ({"P": "text"}, TypeError, "P takes real numbers"),
+        ({"P": np.full((7, 3), 1e-170)}, ValueError, "P takes rows whose squared length a float holds"),
+        ({"Q": np.full((5, 3), 1e-160)}, ValueError, "Q takes rows whose squared length a float holds"),
+        ({"Q": np.full((5, 3), 1e200)}, ValueError, "Q takes rows whose squared length a float holds, got a length of"),
+        ({"Z": np.outer([1, -1, 1, -1, 1, -1, 1], [1, -1, 1, 1, 1]) * 1e308}, ValueError, "Z, P, Q and scale take"),
+        ({"P": np.full((7, 3), 1e200), "Q": np.eye(5)[:, :3] * 1e200, "unit": False}, ValueError, "Z, P, Q and scale"),
+        ({"scale": 1e308}, ValueError, "Z, P, Q and scale take"),
+        ({"learn_scale": "yes"}, TypeError, r"learn_scale takes True or False, got 'yes' \(str\)"),
+        ({"learn_scale": None}, TypeError, "learn_scale takes True or False, got None"),
+        ({"unit": 1}, TypeError, "unit takes True or False, got 1"),
     ],
 )
 def test_training_refuses_by_name(change, error, message):
     Z, P, Q = instance(0)
     with pytest.raises(error, match=message):
         train_contrastive(**{"Z": Z, "P": P, "Q": Q} | change)
+
+
+@pytest.mark.parametrize("rate", [1e160, 1e308])
+@pytest.mark.parametrize(("learn", "rows"), [(True, True), (True, False), (False, False)])
+def test_a_learning_rate_that_leaves_the_floats_is_named(rate, learn, rows):
+    Z, P, Q = instance(0)
+    options = {"learn_scale": learn, "unit": rows, "optimizer": "adam", "steps": 20}
+    with pytest.raises(ValueError, match="learning_rate takes a smaller number here, got 1e"):
+        train_contrastive(Z, P, Q, learning_rate=rate, **options)
+
+
+def test_a_rate_that_is_merely_bad_trains_badly():
+    Z, P, Q = instance(0)
+    model = train_contrastive(Z, P, Q, optimizer="adam", steps=20, learning_rate=1e5, unit=False)
+    assert np.isfinite([model.excess, model.gradient, *model.P.ravel()]).all()
+
+
+@pytest.mark.parametrize("size", [50.0, 300.0, 1e4, 1e100])
+@pytest.mark.parametrize("loss", ["symmetric", "one-sided"])
+def test_scores_far_apart_have_a_loss_and_a_slope(loss, size):
+    """Where the truth is 0 in floats and the model is not, as where it is the other way round."""
+    Z, P, Q = instance(4)
+    Z = Z * size
+    with np.errstate(all="raise", under="ignore"):
+        model = train_contrastive(Z, P, Q, loss=loss, steps=3)
+
+    def divergence(z, y):  # Σ q (log q − log r), by sums of exponentials less the largest
+        logs = [x - x.max(axis=1, keepdims=True) for x in (z, y)]
+        q, r = (x - np.log(np.exp(x).sum(axis=1, keepdims=True)) for x in logs)
+        return (np.exp(q) * (q - r)).sum() / len(z)
+
+    rows, columns = divergence(Z, model.scores), divergence(Z.T, model.scores.T)
+    expected = rows if loss == "one-sided" else (rows + columns) / 2
+    assert model.excess == pytest.approx(expected, rel=1e-9, abs=1e-12) and model.gradient < np.inf
+
+
+def test_the_slope_is_that_of_the_loss_where_a_probability_is_far_too_large():
+    Z, P, Q = instance(4)
+    Z, kept = Z * 12, {"unit": False, "steps": 1, "optimizer": "adam", "learning_rate": 1e-300}
+    model = train_contrastive(Z, P, Q, **kept)
+    slope = numerical_slope(
+        lambda x: loss_by_hand(Z, x[: P.size].reshape(P.shape), x[P.size :].reshape(Q.shape), 1.0, "symmetric", False),
+        np.concatenate([P.ravel(), Q.ravel()]),
+    )
+    assert model.gradient == pytest.approx(np.linalg.norm(slope), rel=1e-6)
+
+
+def test_numpy_bools_are_bools():
+    Z, P, Q = instance(0)
+    for learn in (True, False):
+        one, other = (train_contrastive(Z, P, Q, learn_scale=kind(learn), steps=5) for kind in (bool, np.bool_))
+        assert one.scale == other.scale and (one.scale != 1.0) == learn
 
 
 def test_zero_rows_are_vectors_without_unit():
@@ -239,6 +300,27 @@ def test_the_max_norm_depends_on_the_product_alone():
     assert one[0] >= abs(P @ Q.T).max() - 1e-9
 
 
+@pytest.mark.parametrize("sizes", [(1e-80, 1e-80), (1e80, 1e80), (1e-170, 1.0), (1e160, 1e-160), (1e-8, 1e150)])
+def test_the_max_norm_in_any_unit(sizes):
+    rng = np.random.default_rng(8)
+    P, Q = rng.standard_normal((9, 3)), rng.standard_normal((7, 3))
+    found = np.array(max_norm(P * sizes[0], Q * sizes[1])) / (sizes[0] * sizes[1])
+    np.testing.assert_allclose(found, max_norm(P, Q), rtol=1e-9)
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1e-8, 1e-10, 1e-12])
+def test_the_max_norm_of_bad_conditions_has_bounds_in_order(spread):
+    """The last columns hardly count: the bounds contain, up to that, the norm of the product without them."""
+    rng = np.random.default_rng(0)
+    P, Q = rng.standard_normal((30, 3)), rng.standard_normal((20, 3))
+    below, above = max_norm(P * [1, spread**0.5, spread], Q)
+    first = abs(P[:, :1] @ Q[:, :1].T).max()  # rank 1: the largest entry
+    assert below <= above <= 1.0002 * below
+    assert abs(below - first) < 30 * spread**0.5 + 1e-4 * first
+    gauge = np.array([1.0, spread**0.5, spread])
+    np.testing.assert_allclose(max_norm(P * gauge, Q / gauge), max_norm(P, Q), rtol=2e-4)
+
+
 def test_few_steps_give_bounds_that_hold():
     P, Q = np.random.default_rng(9).standard_normal((2, 12, 3))
     wide, narrow = max_norm(P, Q, steps=1), max_norm(P, Q, tolerance=1e-6)
@@ -268,6 +350,8 @@ def test_unit_vectors_exist_at_the_smallest_scale_and_not_below():
         ((np.zeros((3, 2)), np.eye(2)), ValueError, "P takes independent columns"),
         ((np.eye(3), np.eye(2)), ValueError, "Q, with as many columns as P"),
         (([["a"]], [[1.0]]), TypeError, "P takes real numbers"),
+        ((np.eye(2) * 1e200, np.eye(2) * 1e200), ValueError, "P and Q take vectors whose products a float holds"),
+        ((np.eye(2) * 1e-200, np.eye(2) * 1e-200), ValueError, "P and Q take vectors whose products a float holds"),
     ],
 )
 def test_the_max_norm_refuses_by_name(arguments, error, message):

@@ -134,9 +134,20 @@ def test_sentences_are_embedded_one_by_one():
     assert dots[0, 1] > dots[0, 2] + 0.3
 
 
-def test_a_single_text_is_refused():
-    with pytest.raises(TypeError, match="sentences takes several texts, got one: 'a cat'"):
-        embed_sentences("a cat")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("a cat", "sentences takes several texts, got one: 'a cat'"),
+        (b"abc", "sentences takes several texts, got one: b'abc'"),
+        (None, r"sentences takes several texts, got None \(NoneType\)"),
+        (3, r"sentences takes several texts, got 3 \(int\)"),
+        (["a", 2], r"sentences takes texts, got 2 \(int\)"),
+        ([b"a"], r"sentences takes texts, got b'a' \(bytes\)"),
+    ],
+)
+def test_what_is_not_several_texts_is_refused(given, said):
+    with pytest.raises(TypeError, match=said):
+        embed_sentences(given)
 
 
 # Without the packages

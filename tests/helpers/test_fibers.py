@@ -1,5 +1,7 @@
 """The counts of free directions against the plain Jacobian of everything a loss sees, taken by complex steps."""
 
+import warnings
+
 import numpy as np
 import pytest
 from instances import FEW, cone, for_model, two_sides
@@ -252,6 +254,36 @@ def test_counts_do_not_depend_on_coordinates_or_units(loss):
         assert freedom(P @ G, Q @ np.linalg.inv(G), loss).directions == here.directions
 
 
+@pytest.mark.parametrize("power", [-1000, -570, 540, 1000])
+@pytest.mark.parametrize("loss", ["squared", "softmax", "triplet-euclidean", "gain-after-norm", "lm-head"])
+def test_counts_at_the_ends_of_the_floats(loss, power):
+    rng = np.random.default_rng(3)
+    P, Q, gain = random_model(loss, 10, 11, 3, rng)
+    size, here = 2.0**power, freedom(P, Q, loss, gain=gain)
+    scaled = [(P * size, Q * size, gain)]
+    if loss != "triplet-euclidean":  # there users and items have one unit
+        scaled += [(P * size, Q, gain), (P, Q * size, gain)]
+    if gain is not None:
+        scaled.append((P * size, Q * size, gain * size))
+    for far in (freedom(A, B, loss, gain=c) for A, B, c in scaled):
+        assert (far.directions, far.moved) == (here.directions, here.moved)
+    far = freedom(P * size, Q * size, loss, gain=gain)
+    np.testing.assert_allclose(far.dP, here.dP * size, rtol=1e-6, atol=1e-9 * size)
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (6, 1), (1, 6)])
+def test_one_item_has_no_order_and_no_warning(n, p):
+    rng = np.random.default_rng(n)
+    P, Q = rng.standard_normal((n, 3)), rng.standard_normal((p, 3))
+    with warnings.catch_warnings(action="error"):
+        for loss in ("softmax", "squared", "clip"):
+            A, B = (unit(P), unit(Q)) if loss == "clip" else (P, Q)
+            moved = freedom(A, B, loss).moved
+            assert n > 1 or moved["user_user_value"] == 0
+            of_items = moved.keys() - {"user_user_value", "user_item_value"}
+            assert p > 1 or not any(moved[name] for name in of_items), moved
+
+
 def test_many_vectors_take_the_reduced_form():
     rng, k = np.random.default_rng(0), 24
     P, Q = unit(rng.standard_normal((400, k))), cone(rng.standard_normal((420, k - 1)), 0.3)
@@ -288,6 +320,19 @@ def test_what_it_refuses():
         freedom(P, Q, "squared", scale=0.0)
     with pytest.raises(ValueError, match="blocks, which add up"):
         freedom(P, Q, "matryoshka-dot", blocks=[1, 1])
+    for blocks in (3, 3.0, np.array(3)):
+        with pytest.raises(TypeError, match="blocks takes a sequence of integers, got"):
+            freedom(P, Q, "matryoshka-dot", blocks=blocks)
+    with pytest.raises(TypeError, match="scale_is_learned takes True or False, got 'no'"):
+        freedom(unit(P), unit(Q), "clip", scale_is_learned="no")
+    with pytest.raises(ValueError, match="P takes rows whose prefixes are not 0, got a length of 0 up to 1"):
+        freedom(np.eye(3), unit(Q), "matryoshka-unit")
+    with pytest.raises(ValueError, match="Q takes rows whose prefixes are not 0, got a length of 1e-12 up to 1"):
+        freedom(unit(P), np.array([[1e-12, 1.0, 0.0], [1.0, 0.0, 0.0]]), "matryoshka-unit")
+    with pytest.raises(ValueError, match="gain takes numbers less far apart"):
+        freedom(P, unit(Q), "gain-after-norm", gain=[1e-200, 1.0, 1.0])
+    with pytest.raises(ValueError, match="P takes vectors whose lengths a float holds"):
+        freedom(np.full((6, 3), 1.7e308), Q, "squared")
     with pytest.raises(ValueError, match="use the same dimensions"):
         freedom(P, Q * [1, 1, 0], "dot-decay")
     with pytest.raises(ValueError, match="take fewer rows"):

@@ -1,6 +1,8 @@
 """The table of losses, each verdict against counted directions and finite moves; the vectors that all models share."""
 
+import copy
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -392,6 +394,16 @@ def test_the_rows_are_complete():
         determined("clip").vectors_needed(0)
 
 
+def test_nobody_can_change_a_row_for_all_others():
+    for loss in LOSSES:
+        row = determined(loss)
+        for mapping in (row.verdicts, row.vectors, row.repair_options):
+            with pytest.raises(TypeError, match="does not support item assignment"):
+                mapping["item_item_value"] = None
+        for other in (copy.deepcopy(row), pickle.loads(pickle.dumps(row))):
+            assert other == row and other is not row
+
+
 @pytest.mark.parametrize(("loss", "counts"), [("clip", (1276, 1277)), ("infonce-one-sided", (1326, 1327))])
 def test_counts_at_fifty_dimensions(loss, counts):
     for learned, count in enumerate(counts):
@@ -483,6 +495,20 @@ def test_canonical_vectors_at_the_ends_of_the_floats():
     for power in (600, -600):
         with pytest.raises(ValueError, match="whose products a float holds"):
             canonical_item_vectors(P * 2.0**power, Q * 2.0**power)
+
+
+@pytest.mark.parametrize("sizes", [(1e-160, 1e-160), (1e-300, 1e-10), (2e-323, 1.0)])
+def test_products_that_lost_their_digits_are_refused(sizes):
+    rng = np.random.default_rng(5)
+    P, Q = rng.standard_normal((8, 3)), rng.standard_normal((7, 3))
+    with pytest.raises(ValueError, match="whose products a float holds"):
+        canonical_item_vectors(P * sizes[0], Q * sizes[1])
+
+
+def test_items_that_no_user_sees_are_zero():
+    P, Q = np.outer([1.0, 2, 3], [1, 0]), np.outer([1.0, -1, 4], [0, 1])
+    assert not canonical_item_vectors(P, Q).any() and not canonical_item_vectors(P, Q, centered=False).any()
+    assert not canonical_item_vectors(0 * P, Q).any()
 
 
 def test_items_at_the_mean_become_zero_and_bad_input_is_refused():

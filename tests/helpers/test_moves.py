@@ -106,6 +106,52 @@ def test_one_spare_dimension_and_its_signs(seed):
     assert here.directions == 1 and here.moved["item_item_order"] == 1 and here.moved["user_item_order"] == 0
 
 
+def test_the_moves_share_no_memory_with_what_they_were_given():
+    _, P, Q, _ = one_sided(1)
+    for moved in (slide_cone(P, Q, 0.5), slide_cone(P, Q, 0.1, new_scale=1.0), lift_into_spare(P, Q, 0.5 * np.eye(4))):
+        assert not any(np.shares_memory(here, there) for here in (P, Q) for there in moved[:2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"height": 0.5, "scale": 1e308, "new_scale": 1e-308}, "scale and new_scale take numbers less far apart"),
+        ({"height": 0.5, "scale": 1e100, "new_scale": 1e-100}, "scale and new_scale take numbers less far apart"),
+        ({"height": 1 - 1e-16, "scale": 1e308}, "scale takes a number from which"),
+    ],
+)
+def test_a_slide_to_no_float_is_refused(options, message):
+    _, P, Q, _ = one_sided(2)
+    with pytest.raises(ValueError, match=message):
+        slide_cone(P, Q, **options)
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "message"),
+    [
+        (0.5, 1e308, "scale takes a number for which"),
+        (0.5, 1e-320, "scale takes a number for which"),
+        (1e-310, 1.0, "G takes a matrix by whose inverse"),
+        (1e-200, 1.0, "G takes a matrix by whose inverse"),
+    ],
+)
+def test_a_lift_to_no_float_is_refused(size, scale, message):
+    _, P, Q, _ = one_sided(3)
+    with pytest.raises(ValueError, match=message):
+        lift_into_spare(P, Q, size * np.eye(4), scale=scale)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+def test_scales_far_from_one_move_as_one_does(scale):
+    _, P, Q, _ = one_sided(4)
+    for here, there in (
+        (slide_cone(P, Q, 0.1), slide_cone(P, Q, 0.1, scale=scale)),
+        (lift_into_spare(P, Q, 0.5 * np.eye(4)), lift_into_spare(P, Q, 0.5 * np.eye(4), scale=scale)),
+    ):
+        np.testing.assert_allclose(there.Q, here.Q, atol=1e-12)
+        assert there.scale == pytest.approx(scale * here.scale, rel=1e-12)
+
+
 def test_what_the_moves_refuse():
     rng, P, Q, _ = one_sided(0)
     with pytest.raises(ValueError, match="Q takes items on a cone"):
