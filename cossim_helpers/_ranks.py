@@ -63,3 +63,12 @@ def axis_of_hyperplane(M):
     """a with M a = 1, or None: the rows lie in one hyperplane that misses 0."""
     a = np.linalg.lstsq(M, np.ones(len(M)), rcond=ZERO)[0]
     return a if abs(M @ a - 1).max() <= ZERO * (1 + np.linalg.norm(a)) else None
+
+
+def less_the_mean(M: np.ndarray) -> np.ndarray:
+    """Rows less their mean; what is left of a row within rounding of it is 0, since its direction is none."""
+    largest = abs(M).max() or 1.0
+    scaled = M / largest
+    centered = scaled - scaled.mean(axis=0)
+    rounding = 8 * np.finfo(np.float64).eps * np.linalg.norm(scaled, axis=1).max()
+    return np.where(np.linalg.norm(centered, axis=1, keepdims=True) > rounding, centered, 0.0) * largest

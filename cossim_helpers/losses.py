@@ -12,6 +12,7 @@ import numpy as np
 import scipy.linalg
 import yaml
 
+from ._ranks import less_the_mean
 from ._validation import one_of, real_array, require_same, whole_number
 
 _TABLE = Path(__file__).with_name("losses.yml")
@@ -240,8 +241,8 @@ def canonical_item_vectors(P, Q, *, centered: bool = True, users_centered: bool 
     """
     P, Q = real_array("P", P, ndim=2), real_array("Q", Q, ndim=2)
     require_same("Q, with as many columns as P", Q.shape[1], P.shape[1])
-    P = _less_the_mean(P) if users_centered else P
-    Q = _less_the_mean(Q) if centered else Q
+    P = less_the_mean(P) if users_centered else P
+    Q = less_the_mean(Q) if centered else Q
     _, size, right = scipy.linalg.svd(scipy.linalg.qr(P, mode="r")[0][: P.shape[1]], full_matrices=False)
     with np.errstate(over="ignore", invalid="ignore"):
         along = Q @ right.T
@@ -250,12 +251,3 @@ def canonical_item_vectors(P, Q, *, centered: bool = True, users_centered: bool 
     if not np.isfinite(vectors).all() or (seen and abs(vectors).max() < _SMALLEST):
         raise ValueError("P and Q take vectors whose products a float holds: scale them by a power of two")
     return vectors
-
-
-def _less_the_mean(M):
-    """Rows less their mean; what is left of a row within rounding of it is 0."""
-    largest = abs(M).max() or 1.0
-    scaled = M / largest
-    centered = scaled - scaled.mean(axis=0)
-    rounding = 8 * _EPS * np.linalg.norm(scaled, axis=1).max()
-    return np.where(np.linalg.norm(centered, axis=1, keepdims=True) > rounding, centered, 0.0) * largest

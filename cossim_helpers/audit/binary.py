@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,11 @@ def read_npy(path: Path, key: str | None):
     if key is not None:
         raise FileFault(path, f".npy holds one array; --key {key} names none")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False), None
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        with np.errstate(over="ignore"):  # of a shape that no file holds
+            return _array(path, np.load(path, mmap_mode="r", allow_pickle=False)), None
+    except FileFault:
+        raise
+    except Exception as error:  # a damaged header is Python that NumPy evaluates, and fails in many ways
         raise FileFault(path, _npy_words(error)) from None
 
 
@@ -32,20 +34,21 @@ def read_npz(path: Path, key: str | None):
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             key = _chosen(path, key, list(archive.files))
-            return archive[key], None
+            return _array(path, archive[key]), None
     except FileFault:
         raise
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        SyntaxError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except Exception as error:  # of zip, of its compression, of NumPy's header
         raise FileFault(path, _npy_words(error)) from None
+
+
+def _array(path: Path, value) -> np.ndarray:
+    """What NumPy loaded, if it is an array: an archive, or bytes in one, are none."""
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "close"):
+        value.close()
+        raise FileFault(path, "is an archive of arrays; name it .npz")
+    raise FileFault(path, f"takes an array, got {type(value).__name__}")
 
 
 def _npy_words(error: Exception) -> str:
@@ -53,7 +56,7 @@ def _npy_words(error: Exception) -> str:
         return "is no array of numbers: text, or Python objects (a pickle), which are not loaded"
     if "mmap length" in str(error) or isinstance(error, EOFError):
         return "is cut off: fewer bytes than its header announces"
-    return f"is no NumPy file: {str(error)[:80]}"
+    return f"is no NumPy file: {str(error)[:80] or type(error).__name__}"
 
 
 def read_safetensors(path: Path, key: str | None):
@@ -66,7 +69,7 @@ def read_safetensors(path: Path, key: str | None):
         try:
             header = json.loads(file.read(length))
             tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-            shapes = {name: tuple(map(int, entry["shape"])) for name, entry in tensors.items()}
+            shapes = {name: tuple(_integers(entry["shape"])) for name, entry in tensors.items()}
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             raise FileFault(path, "its header is no safetensors header") from None
     tables = [name for name, shape in shapes.items() if len(shape) == 2]
@@ -87,12 +90,19 @@ def read_safetensors(path: Path, key: str | None):
 
 def _extent(path: Path, key: str, entry: dict) -> tuple[str, int, int]:
     try:
-        kind, (start, stop) = entry["dtype"], map(int, entry["data_offsets"])
+        kind, (start, stop) = str(entry["dtype"]), _integers(entry["data_offsets"])
     except (KeyError, TypeError, ValueError):
         raise FileFault(path, f"tensor {key!r} has no dtype or no data_offsets") from None
     if kind not in _TENSORS:
         raise FileFault(path, f"tensor {key!r}: takes one of {', '.join(_TENSORS)}, got {kind}")
     return kind, start, stop
+
+
+def _integers(value) -> list[int]:
+    """A list of integers of JSON; a ValueError for anything else."""
+    if not isinstance(value, list) or any(type(number) is not int for number in value):
+        raise ValueError(f"takes a list of integers, got {value!r}")
+    return value
 
 
 def _from_bfloat16(bits: np.ndarray) -> np.ndarray:
@@ -122,6 +132,8 @@ def read_word2vec_binary(path: Path, key: str | None):
         names.append(data[at:end].lstrip(b"\n").decode("utf-8", errors="replace"))
         rows.append(np.frombuffer(data, dtype="<f4", count=dim, offset=end + 1))
         at = end + 1 + wide
+    if rest := len(data[at:].strip()):
+        raise FileFault(path, f"announces {n} vectors of {dim} numbers, {rest:,} bytes follow them")
     return np.array(rows, ndmin=2), tuple(names)
 
 

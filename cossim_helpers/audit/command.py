@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ from ..losses import LOSSES
 from .compare import compare_embeddings
 from .embeddings import audit_embeddings
 from .fault import FileFault
-from .files import read_vectors, write_vectors
+from .files import read_vectors, require_writable, write_vectors
 from .repair import REPAIRS, UNKNOWN, default_repair, repair_vectors
 from .report import as_json, audit_lines, audit_page, comparison_lines
 from .tables import as_vectors
@@ -27,14 +29,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return {"audit": _audit, "compare": _compare, "repair": _repair}[asked.command](asked)
     except (ValueError, TypeError, OSError, MemoryError) as error:
         words = " ".join(str(error).split()) or type(error).__name__
-        place = "" if isinstance(error, (FileFault, OSError)) or asked.file in words else f"{asked.file}: "
-        print(f"cossim_helpers {asked.command}: {place}{words}", file=sys.stderr)
+        print(f"cossim_helpers {asked.command}: {_place(asked, error)}{words}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _place(asked, error: Exception) -> str:
+    """The file whose vectors an error is about, unless its words begin with a file."""
+    given = [name for name in (asked.file, getattr(asked, "other", None), getattr(asked, "again", None)) if name]
+    if isinstance(error, (FileFault, OSError)) or str(error).startswith(tuple(f"{name} " for name in given)):
+        return ""
+    argument = re.split(r"\W", str(error), maxsplit=1)[0]
+    role = {"E2": "other", "P": "other", "other": "other", "users": "other", "again": "again"}.get(argument, "file")
+    return f"{getattr(asked, role, None) or asked.file}: "
 
 
 def _audit(asked) -> int:
     if asked.report:
-        _folder(asked.report)
+        _output(asked.report, asked.file, asked.other, asked.again)
     rows = _rows(asked.file, asked.key, at_least=3)
     other = _rows(asked.other, asked.other_key or asked.key, at_least=1) if asked.other else None
     again = _rows(asked.again, asked.key) if asked.again else None
@@ -52,9 +63,10 @@ def _audit(asked) -> int:
         rng=asked.seed,
         done=_bar if sys.stderr.isatty() else lambda share: None,
     )
-    if asked.report:
-        Path(asked.report).write_text(audit_page(audit, Path(asked.file).name), encoding="utf-8")
     print(as_json(audit) if asked.json else "\n".join(audit_lines(audit)))
+    if asked.report:
+        page = audit_page(audit, Path(asked.file).name)
+        Path(asked.report).write_text(page, encoding="utf-8", errors="backslashreplace")
     return BELOW if asked.fail_under is not None and audit.stays < asked.fail_under else DONE
 
 
@@ -67,16 +79,16 @@ def _compare(asked) -> int:
 
 
 def _repair(asked) -> int:
-    if Path(asked.output).resolve() in {Path(name).resolve() for name in (asked.file, asked.other) if name}:
-        raise FileFault(Path(asked.output), "would be written over what is read; name another file by -o")
-    _folder(asked.output)
+    _output(asked.output, asked.file, asked.other)
+    require_writable(asked.output)
     items = _rows(asked.file, asked.key)
     users = _rows(asked.other, asked.other_key or asked.key, at_least=1) if asked.other else None
     _same(asked.other, users, asked.file, items, axis=1)
     method = asked.method or default_repair(asked.trained, users is not None)
     vectors = repair_vectors(items, users, method=method, trained=asked.trained)
     write_vectors(asked.output, vectors)
-    print(f"{asked.output}: {len(vectors):,} vectors of {vectors.shape[1]} numbers, {method}")
+    output = asked.output.encode("utf-8", "backslashreplace").decode()  # a name may hold what is no text
+    print(f"{output}: {len(vectors):,} vectors of {vectors.shape[1]} numbers, {method}")
     print(f"keeps {REPAIRS[method].keeps}")
     return DONE
 
@@ -93,9 +105,16 @@ def _same(path, rows, with_path, with_rows, axis: int) -> None:
         raise FileFault(Path(path), f"has {rows.shape[axis]:,} {what}, {with_path} has {with_rows.shape[axis]:,}")
 
 
-def _folder(path) -> None:
-    if not Path(path).parent.is_dir():
-        raise FileFault(Path(path), "its folder does not exist")
+def _output(path, *inputs) -> None:
+    """Refuse, before anything is computed, a file to write that cannot be written, or that is one of those read."""
+    path = Path(path)
+    if path.is_dir():
+        raise FileFault(path, "this is a folder; a file to write is taken")
+    if not path.parent.is_dir():
+        raise FileFault(path, "its folder does not exist")
+    for name in inputs:
+        if name and path.exists() and Path(name).exists() and os.path.samefile(path, name):
+            raise FileFault(path, "would be written over what is read; name another file")
 
 
 def _bar(share: float) -> None:

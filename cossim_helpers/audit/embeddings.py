@@ -19,6 +19,7 @@ from .verdict import Evidence, judge
 
 COUNTED_DIM, COUNTED_ROWS = 32, 1_000  # sizes up to which free directions are counted
 TURNS = 5
+WIDEST = 1e6  # spread whose squares float32 tells apart from 0 and infinity
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +117,7 @@ def audit_embeddings(
     n_draws : int
         Draws of each gauge, each looked at on a fifth of the queries.
     spread : float
-        At least 1: a gauge D has entries log-uniform in [1/spread, spread].
+        From 1 to 1e6: a gauge D has entries log-uniform in [1/spread, spread].
     rng : int, Generator or SeedSequence
     done : callable, optional
         Is told the share of the search that is done.
@@ -128,27 +129,32 @@ def audit_embeddings(
     Raises
     ------
     ValueError, TypeError
-        For NaN or infinite values (the error says where), masked arrays, fewer than 3 rows, other shapes than needed.
+        For NaN or infinite values (the error says where), masked arrays, fewer than 3 rows (4 with `again`), other
+        shapes than needed.
     """
     E = as_vectors("E", E, at_least=3)
     other = None if other is None else as_vectors("other", other, at_least=1)
     if other is not None:
         require_same("other, with as many columns as E", other.shape[1], E.shape[1])
     if again is not None:
-        again = as_vectors("again", again)
+        again = as_vectors("again", again, at_least=4)
         require_same("again, with as many rows as E", len(again), len(E))
+        require_different("again", again)
     trained = one_of("trained", trained, (*LOSSES, UNKNOWN))
     k = whole_number("k", k, low=1, high=len(E) - 1, why=", one less than there are rows")
     n_queries = whole_number("n_queries", n_queries, low=1)
     n_draws = whole_number("n_draws", n_draws, low=1)
-    spread = real_number("spread", spread, at_least=1.0)
+    spread = real_number("spread", spread, at_least=1.0, at_most=WIDEST)
+    if not callable(done):
+        raise TypeError(f"done takes a function of one number, got {done!r}")
     rng = np.random.default_rng(rng)
     queries = chosen_rows(E, n_queries, rng)
     require_different("E", E)
+    sides = None if other is None else (_gram("other", other), _gram("E", E))
     facts = anatomy(E)
     hubs = hubness(E, chosen_rows(E, HUB_ROWS, rng), k)
     stability = stabilities(E, queries, k, facts, n_draws=n_draws, spread=spread, rng=rng, done=done)
-    balance = None if other is None else _balance(other, E, rng)
+    balance = sides and _balance(*sides, rng)
     free = None if other is None or trained == UNKNOWN else _counted(other, E, determined(trained), rng)
     comparison = None if again is None else compare_embeddings(E, again, k=k, n_queries=n_queries, rng=rng)
     squares = facts.mean @ facts.mean
@@ -204,9 +210,8 @@ def _apart(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(one - other) / np.sqrt(2))
 
 
-def _balance(P: np.ndarray, Q: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """The balance defect, and its mean over random rotations of one side."""
-    one, two = _gram("other", P), _gram("E", Q)
+def _balance(one: np.ndarray, two: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """The balance defect of two sides, from what `_gram` says of them, and its mean over random rotations of one."""
     turns = [rotation(len(one), rng) for _ in range(TURNS)]
     return _apart(one, two), float(np.mean([_apart(R.T @ one @ R, two) for R in turns]))
 
@@ -220,5 +225,16 @@ def _counted(P, Q, row: Determined, rng: np.random.Generator) -> int | None:
     for M, unit in ((P, row.unit_users), (Q, row.unit_items)):
         if unit:
             M /= np.linalg.norm(M, axis=1, keepdims=True)
-    found = freedom(P, Q, row.loss)
-    return None if found.unused else found.moved["item_item_value"]  # moves into unused dimensions are not counted
+    if min(map(_rank, (P, Q))) < Q.shape[1]:
+        return None  # moves into unused dimensions are not counted
+    try:
+        found = freedom(P, Q, row.loss)
+    except ValueError:  # vectors at which the model has no tangent space
+        return None
+    return None if found.unused else found.moved["item_item_value"]
+
+
+def _rank(M: np.ndarray) -> int:
+    """Directions of M, those apart that are below the rounding of float32."""
+    size = np.linalg.svd(M, compute_uv=False)
+    return int(np.count_nonzero(size > 1e-6 * size[0]))

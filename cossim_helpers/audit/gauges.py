@@ -14,7 +14,7 @@ from .anatomy import Anatomy
 from .neighbors import DISTANCE, DOT, View, nearest, shared
 from .tables import interval
 
-PARTS = 5  # a draw looks at every fifth query
+PARTS = 5  # a draw looks at every fifth query; of fewer queries at one
 WIDE = 10  # neighbors are also sought among the first 10 k
 NOISE_ROWS = 200_000
 NOISE_QUERIES = 100
@@ -68,7 +68,9 @@ def stabilities(
     basis = rotation(dim, rng)
     kept = facts.spectrum > 1e-10 * facts.spectrum[0]
     axes, spectrum = facts.axes[:, kept], facts.spectrum[kept]
-    views = _views(k, facts.mean, facts.variances, axes, spectrum, basis, n_draws, spread, rng)
+    views = _views(
+        k, facts.mean, facts.variances, axes, spectrum, basis, n_draws, spread, rng, min(PARTS, len(queries))
+    )
     found = nearest(E, queries, [View(min(WIDE * k, n - 1)), *[view for _, _, view in views]], done=done)
 
     m = min(n, NOISE_ROWS)  # noise in its own axes; the random basis of each view hides them
@@ -78,13 +80,22 @@ def stabilities(
     noise_queries = np.sort(rng.choice(m, min(m, NOISE_QUERIES), replace=False))
     variances = np.einsum("ij,i,ij->j", turn, facts.spectrum, turn)
     noise_views = _views(
-        min(k, m - 1), facts.mean, variances, turn.T[:, kept], spectrum, basis, min(n_draws, NOISE_DRAWS), spread, rng
+        min(k, m - 1),
+        facts.mean,
+        variances,
+        turn.T[:, kept],
+        spectrum,
+        basis,
+        min(n_draws, NOISE_DRAWS),
+        spread,
+        rng,
+        min(PARTS, len(noise_queries)),
     )
     null = nearest(noise, noise_queries, [View(min(k, m - 1)), *[view for _, _, view in noise_views]])
     return _summaries(views, found, k, _overlaps(noise_views, null, min(k, m - 1)))
 
 
-def _views(k, mean, variances, axes, spectrum, basis, n_draws, spread, rng) -> list[tuple[str, str, View]]:
+def _views(k, mean, variances, axes, spectrum, basis, n_draws, spread, rng, parts) -> list[tuple[str, str, View]]:
     """(name, kind, view) of each way to look at the vectors."""
     sizes = np.where(variances > 1e-12 * variances.max(), variances, np.inf)  # a constant coordinate counts nothing
     centered = {"shift": mean, "basis": axes}
@@ -106,7 +117,7 @@ def _views(k, mean, variances, axes, spectrum, basis, n_draws, spread, rng) -> l
     for name, turned in (("a D in the coordinates", None), ("a G: D in a random basis", basis)):
         for draw in range(n_draws):
             d = np.exp(rng.uniform(-np.log(spread), np.log(spread), len(mean)))
-            views.append((name, "gauge", View(k, weights=d**2, basis=turned, part=(draw % PARTS, PARTS))))
+            views.append((name, "gauge", View(k, weights=d**2, basis=turned, part=(draw % parts, parts))))
     return views
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._ranks import less_the_mean
 from .._validation import one_of, real_number, require_same
 from ..losses import LOSSES, determined
 from .tables import as_vectors, exact_blocks
@@ -56,24 +57,29 @@ def repair_vectors(items, users=None, *, method: str | None = None, trained: str
     Raises
     ------
     ValueError, TypeError
-        For a method that needs users where none are given, and as `predicted_item_vectors`.
+        For a method that needs users where none are given, items that are all equal where their mean is subtracted, and
+        as `predicted_item_vectors`.
     """
+    one_of("trained", trained, (*LOSSES, UNKNOWN))
     items = as_vectors("items", items)
+    if users is not None:
+        users = as_vectors("users", users, at_least=1)
+        require_same("users, with as many columns as items", users.shape[1], items.shape[1])
     method = default_repair(trained, users is not None) if method is None else one_of("method", method, REPAIRS)
     if REPAIRS[method].needs_users and users is None:
         raise ValueError(f"users takes the vectors of the other side for method {method!r}, got None")
-    if method == "predicted":
-        return predicted_item_vectors(users, items)
-    if method == "balanced":
-        return predicted_item_vectors(users, items, exponent=0.5)
-    if method == "canonical":
-        by_differences = trained != UNKNOWN and determined(trained).repair_options.get("users_centered", False)
-        return predicted_item_vectors(
-            _centered(as_vectors("users", users)) if by_differences else users, _centered(items)
-        )
+    if method in ("canonical", "centered"):
+        items = _centered(items)
+        if not items.any():
+            raise ValueError(f"items takes vectors that differ, got one vector {len(items):,} times")
+    if method in ("centered", "plain"):
+        return items.astype(np.float64)
     if method == "whitened":
-        return predicted_item_vectors(items, items, exponent=1.0)
-    return _centered(items) if method == "centered" else items.astype(np.float64)
+        return _in_principal_axes(_triangle(items), items, 1.0, names="items takes")
+    if method == "canonical" and trained != UNKNOWN and determined(trained).repair_options.get("users_centered"):
+        users = _centered(users)
+    exponent = 0.5 if method == "balanced" else 0.0
+    return _in_principal_axes(_triangle(users), items, exponent, names="users and items take")
 
 
 def default_repair(trained: str, has_users: bool) -> str:
@@ -129,17 +135,16 @@ def predicted_item_vectors(P, Q, *, exponent: float = 0.0) -> np.ndarray:
 
 
 def _centered(Q: np.ndarray) -> np.ndarray:
-    """Rows less their mean, in float64."""
-    Q = np.asarray(Q, dtype=np.float64)
-    return Q - Q.mean(axis=0)
+    """Rows less their mean, in float64; a row at the mean is 0, as in `canonical_item_vectors`."""
+    return less_the_mean(np.asarray(Q, dtype=np.float64))
 
 
-def _in_principal_axes(root: np.ndarray, Q: np.ndarray, exponent: float) -> np.ndarray:
+def _in_principal_axes(root: np.ndarray, Q: np.ndarray, exponent: float, names: str = "P and Q take") -> np.ndarray:
     """Z dMat(s^{1−w}) of root Qᵀ = Y dMat(s) Zᵀ."""
     triangle = _triangle(Q)  # QᵀQ = triangleᵀ triangle
     Y, s, _ = np.linalg.svd(root @ triangle.T, full_matrices=False)
     if not s[0] > 0:
-        raise ValueError("P and Q take vectors with scores, got scores that are all 0")
+        raise ValueError(f"{names} vectors with scores, got scores that are all 0")
     kept = s > max(len(root), len(triangle)) * _EPS * np.linalg.norm(root, 2) * np.linalg.norm(triangle, 2)
     turn = root.T @ Y * np.where(kept, np.divide(1.0, s, out=np.zeros_like(s), where=kept) ** exponent, 0.0)
     vectors = np.empty((len(Q), len(s)))

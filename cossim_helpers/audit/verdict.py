@@ -52,7 +52,7 @@ def _repair(row: Determined, seen: Evidence) -> str:
 def _with_a_condition(row: Determined, seen: Evidence) -> tuple[str, str, str]:
     condition = row.verdicts["item_item_value"].condition
     if seen.free is None or "active" in condition:  # which triplets are active no vector tells
-        return "unclear", f"The loss determines this cosine {condition}. {row.rule}", "chapter 11"
+        return "unclear", f"The loss determines this cosine if {condition}. {row.rule}", "chapter 11"
     if seen.free == 0:  # a second model to which nothing leads is not excluded, see chapter 11
         words = (
             "No direction is free at these vectors: no spare dimension, no cone, and nothing slides. Carry no threshold"

@@ -2,8 +2,10 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +140,35 @@ def test_balance_tells_a_penalty_on_both_sides_from_any_gauge_copy():
 # --- the audit ---
 
 
+@pytest.mark.parametrize("trained", ["clip", "cosine-mse"])
+def test_sides_of_lower_rank_are_not_counted(trained):
+    rng = np.random.default_rng(0)
+    P, Q = rng.normal(size=(150, 6)), rng.normal(size=(100, 6))
+    dead, narrow = P * (np.arange(6) > 1), rng.normal(size=(150, 4)) @ rng.normal(size=(4, 6))
+    for one, two in ((dead, Q), (narrow, Q), (narrow.astype(np.float32), Q), (P, narrow)):
+        found = ch.audit_embeddings(two, other=one, trained=trained, k=3, n_queries=10, n_draws=1)
+        assert (found.free_directions, found.verdict) == (None, "unclear")
+
+
+def test_vectors_that_cannot_be_counted_are_unclear(monkeypatch):
+    def freedom(*_):
+        raise ValueError("P takes vectors in general position")
+
+    monkeypatch.setattr("cossim_helpers.audit.embeddings.freedom", freedom)
+    P, Q = RNG.normal(size=(60, 4)), RNG.normal(size=(50, 4))
+    found = ch.audit_embeddings(Q, other=P, trained="clip", k=3, n_queries=10, n_draws=1)
+    assert (found.free_directions, found.verdict) == (None, "unclear")
+
+
+@pytest.mark.parametrize("n_queries", [1, 2, 3, 4])
+def test_few_queries_are_shared_among_fewer_draws(n_queries):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ch.audit_embeddings(EQ5.B[:50], n_queries=n_queries)
+    assert all(np.isfinite([e.overlap, e.lowest, e.highest, e.within_wide, e.null]).all() for e in found.stability)
+    assert "each of 10 draws on 1 queries" in " ".join(audit_lines(found))
+
+
 def audit(factors, **options):
     return ch.audit_embeddings(factors.B, other=users(factors), n_queries=60, n_draws=2, **options)
 
@@ -237,6 +268,16 @@ def test_a_loss_that_determines_the_cosine_is_believed():
     assert ch.audit_embeddings(E, trained="squared").verdict == "open"
     assert ch.audit_embeddings(E, trained="clip").verdict == "unclear"
     assert ch.audit_embeddings(E).verdict == "unknown"
+
+
+@pytest.mark.parametrize("trained", ch.LOSSES)
+def test_a_condition_reads_as_a_sentence(trained):
+    answer = ch.determined(trained).verdicts["item_item_value"]
+    if answer.answer == "if":
+        found = ch.audit_embeddings(RNG.normal(size=(20, 3)), trained=trained, k=3, n_draws=1)
+        assert found.verdict == "unclear"
+        assert found.advice.startswith(f"The loss determines this cosine if {answer.condition}. ")
+        assert not answer.condition.startswith("if")
 
 
 def test_free_directions_are_counted_where_both_sides_are_there():
@@ -399,6 +440,17 @@ def test_canonical_agrees_with_chapter_11_and_forgets_a_shift():
         np.testing.assert_allclose(ch.cosine_similarity(moved), expected, atol=1e-7)
 
 
+def test_an_item_at_the_mean_has_no_direction():
+    rng = np.random.default_rng(0)
+    P, Q = rng.normal(size=(20, 3)), rng.normal(size=(5, 3))
+    Q = np.vstack([Q, Q.mean(axis=0)])
+    for method in ("canonical", "centered"):
+        vectors = ch.repair_vectors(Q, P, method=method)
+        assert not vectors[5].any() and vectors[:5].any(axis=1).all()
+    expected = ch.cosine_similarity(ch.canonical_item_vectors(P, Q))
+    np.testing.assert_allclose(ch.cosine_similarity(ch.repair_vectors(Q, P, method="canonical")), expected, atol=1e-12)
+
+
 def test_directions_of_rounding_are_zero():
     rng = np.random.default_rng(1)
     P, Q = rng.normal(size=(30, 3)) @ rng.normal(size=(3, 4)), rng.normal(size=(20, 4))
@@ -495,14 +547,54 @@ def test_bad_vectors_are_refused_by_name(name):
     [
         ({"k": 0}, "k"), ({"k": 12}, "k"), ({"k": 2.5}, "k"), ({"k": True}, "k"),
         ({"k": 2, "n_queries": 0}, "n_queries"), ({"k": 2, "n_draws": 0}, "n_draws"),
+        ({"k": 2, "spread": 2e6}, "spread"), ({"k": 2, "done": None}, "done"), ({"k": 2, "other": 0 * GOOD}, "other"),
+        ({"k": 2, "again": 0 * GOOD + 1}, "again"),
         ({"k": 2, "spread": 0.5}, "spread"), ({"k": 2, "spread": np.nan}, "spread"),
         ({"k": 2, "trained": "bert"}, "trained"), ({"k": 2, "trained": None}, "trained"),
         ({"k": 2, "other": GOOD[:, :2]}, "other"), ({"k": 2, "again": GOOD[:5]}, "again"),
     ],
 )  # fmt: skip
-def test_bad_settings_are_refused_by_name(options, name):
+def test_bad_settings_are_refused_by_name(options, name, monkeypatch):
+    monkeypatch.setattr("cossim_helpers.audit.embeddings.stabilities", None)  # before the search
     with pytest.raises((ValueError, TypeError), match=rf"^{name}\b"):
         ch.audit_embeddings(GOOD, **options)
+
+
+def test_again_takes_as_many_rows_as_a_comparison():
+    with pytest.raises(ValueError, match=r"^again takes at least 4 rows, got 3"):
+        ch.audit_embeddings(GOOD[:3], again=GOOD[:3], k=2)
+
+
+USERS = RNG.normal(size=(9, 3))
+BAD_REPAIRS = {
+    "nan": ({"users": np.where(USERS > 1, np.nan, USERS), "method": "predicted"}, "users takes finite"),
+    "columns": ({"users": USERS[:, :2], "method": "canonical"}, "users, with as many columns as items"),
+    "not needed": ({"users": "text", "method": "centered"}, "users takes vectors"),
+    "zero": ({"users": 0 * USERS, "method": "balanced"}, "users and items take vectors with scores"),
+    "loss": ({"users": USERS, "method": "predicted", "trained": "bert"}, "trained takes one of"),
+    "loss first": ({"users": "text", "method": "nothing", "trained": "bert"}, "trained takes one of"),
+    "no user left": ({"users": USERS[:1], "trained": "triplet-euclidean"}, "users and items take vectors with scores"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_REPAIRS)
+def test_bad_repairs_are_refused_by_name(name):
+    options, words = BAD_REPAIRS[name]
+    with pytest.raises((ValueError, TypeError), match=f"^{words}"):
+        ch.repair_vectors(GOOD, **options)
+
+
+def test_items_that_cannot_be_repaired_are_named():
+    with pytest.raises(ValueError, match=r"^items takes vectors with scores"):
+        ch.repair_vectors(0 * GOOD, method="whitened")
+    for vector in ([0.1, 0.3, 1 / 3], [0, 0, 0]):
+        for method in ("canonical", "centered"):
+            with pytest.raises(ValueError, match=r"^items takes vectors that differ, got one vector 12 times"):
+                ch.repair_vectors(0 * GOOD + vector, USERS, method=method)
+
+
+def test_one_user_is_enough():
+    assert ch.repair_vectors(GOOD, USERS[:1], method="canonical").shape == (12, 1)
 
 
 # --- the report and the command ---
@@ -562,6 +654,14 @@ def test_exit_codes(files, tmp_path, capsys):
     assert main(["audit", *pinned, "--fail-under", "1", *quick]) == 0  # pinned is 1, which is not below 1
     capsys.readouterr()
     assert main(["repair", files["items"], "-o", files["items"]]) == 2
+    for output in (files["items"], files["users"], str(tmp_path / "link.npy")):
+        if not Path(output).exists():
+            os.link(files["items"], output)
+        asked = [files["items"], "--other", files["users"], "--again", files["again"], *quick]
+        assert main(["audit", *asked, "--report", output]) == 2
+        assert main(["repair", files["items"], "--other", files["users"], "-o", output]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("would be written over what is read") == 7
     np.testing.assert_array_equal(np.load(files["items"]), EQ5.B)
 
 
@@ -571,6 +671,10 @@ WRONG = {
     "two rows": ("audit two.npy", "two.npy takes at least 3 rows, got 2"),
     "zeros": ("audit zero.npy", "zero.npy: E takes vectors of which some have a length"),
     "one vector": ("audit one.npy", "one.npy: E takes vectors that differ"),
+    "one other": ("audit items.npy --other zero20.npy", "zero20.npy: other takes vectors"),
+    "one vector again": ("audit items.npy --again one.npy", "one.npy: again takes vectors that differ"),
+    "repair with zeros": ("repair items.npy --other zero20.npy -o out.npy", "zero20.npy: users"),
+    "repair of one": ("repair one.npy -o out.npy", "one.npy: items takes vectors that differ"),
     "other columns": ("audit items.npy --other bad.csv", "bad.csv takes finite"),
     "other dimension": ("audit items.npy --other two.npy", "two.npy: has 3 columns"),
     "other rows": ("audit items.npy --again users.npy", "users.npy: has 1,500 rows"),
@@ -578,12 +682,16 @@ WRONG = {
     "seed": ("audit items.npy --seed -1", "takes an integer of at least 0, got -1"),
     "share": ("audit items.npy --fail-under nan", "takes a number from 0 to 1, got nan"),
     "no folder": ("audit items.npy --report no/x.html", "x.html: its folder does not exist"),
+    "report over items": ("audit items.npy --report items.npy", "items.npy: would be written over"),
+    "report over again": ("audit items.npy --again again.npy --report again.npy", "again.npy: would be written over"),
+    "report is a folder": ("audit gone.npy --report .", ".: this is a folder"),
+    "repair into a folder": ("repair gone.npy -o .", ".: this is a folder"),
     "gone": ("audit gone.npy", "gone.npy: no such file"),
     "pickle": ("audit x.pkl", "a pickle is not loaded"),
     "compare few": ("compare two.npy two.npy", "two.npy takes at least 4 rows"),
-    "compare one vector": ("compare items.npy one.npy", "E2 takes vectors that differ"),
+    "compare one vector": ("compare items.npy one.npy", "one.npy: E2 takes vectors that differ"),
     "repair without users": ("repair items.npy --method predicted -o out.npy", "users takes the vectors"),
-    "repair into text": ("repair items.npy -o out.csv", "is written as .npy or .npz"),
+    "repair into text": ("repair gone.npy -o out.csv", "is written as .npy or .npz"),
     "repair over users": ("repair items.npy --other users.npy -o users.npy", "would be written over"),
     "nothing": ("audit", "the following arguments are required: FILE"),
     "no command": ("", "the following arguments are required: command"),
@@ -595,7 +703,12 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(name, files, tmp_path, capsys
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.csv").write_text("1,2\n3,nan\n5,6\n")
     (tmp_path / "x.pkl").write_bytes(b"cos\nsystem\n(S'echo run'\ntR.")
-    np.save("two.npy", GOOD[:2]), np.save("zero.npy", 0 * EQ5.B), np.save("one.npy", 0 * EQ5.B + 1)
+    (
+        np.save("two.npy", GOOD[:2]),
+        np.save("zero.npy", 0 * EQ5.B),
+        np.save("one.npy", 0 * EQ5.B + 1),
+        np.save("zero20.npy", 0 * EQ5.B[:5]),
+    )
     arguments, words = WRONG[name]
     try:
         code = main(arguments.split())
@@ -603,6 +716,21 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(name, files, tmp_path, capsys
         code = stop.code
     said = capsys.readouterr()
     assert code == 2 and said.out == "" and said.err.count("\n") == 1 and words in said.err
+
+
+def test_the_page_of_a_file_whose_name_is_no_text_is_written_after_the_audit(tmp_path, capsys, monkeypatch):
+    name = os.fsdecode(bytes(tmp_path) + b"/odd\xff.npy")
+    np.save(tmp_path / "plain.npy", EQ5.B)
+    os.rename(tmp_path / "plain.npy", name)
+    quick = ["--queries", "20", "--draws", "1", "--report", str(tmp_path / "page.html")]
+    assert main(["audit", name, *quick]) == 0
+    assert "Audit of odd\\udcff.npy" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert main(["repair", name, "-o", name.replace("odd", "out")]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    assert main(["audit", name, *quick]) == 2
+    said = capsys.readouterr()
+    assert "neighbors" in said.out and "disk full" in said.err
 
 
 def test_the_command_runs_and_is_silent_in_a_pipe(files):

@@ -2,8 +2,11 @@
 
 import importlib
 import importlib.util
+import io
 import json
 import struct
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -26,6 +29,10 @@ def tensor(kind="F32", shape=(7, 4), stop=112):
     return {"t": {"dtype": kind, "shape": list(shape), "data_offsets": [0, stop]}, "__metadata__": {"format": "pt"}}
 
 
+def dumped(**options):
+    return json.dumps(tensor(**options)).encode()
+
+
 def numpy_bytes(tmp_path, array, save=np.save, **options):
     with (tmp_path / "saved").open("wb") as file:
         save(file, array, **options)
@@ -43,6 +50,9 @@ GOOD = {
     "frame.csv": ",0,1,2,3\n" + "\n".join(f"{at},{row.replace(' ', ',')}" for at, row in enumerate(TEXT)),
     "counted.csv": "0,1,2,3\n" + rows(","),
     "ids.csv": "item_id,a,b,c,d\n" + "\n".join(f"{at},{row.replace(' ', ',')}" for at, row in enumerate(TEXT)),
+    "count.csv": "item_id,0,1,2,3\n" + "\n".join(f"{at},{row.replace(' ', ',')}" for at, row in enumerate(TEXT)),
+    "count1.csv": "id,1,2,3,4\n" + "\n".join(f"{at},{row.replace(' ', ',')}" for at, row in enumerate(TEXT)),
+    "word.csv": "word,0,1,2,3\n" + "\n".join(f"{at},{row.replace(' ', ',')}" for at, row in enumerate(TEXT)),
     "mark.csv": b"\xef\xbb\xbf" + rows(",").encode(),
     "mark.jsonl": b"\xef\xbb\xbf" + "\n".join(json.dumps(row.tolist()) for row in E).encode(),
     "tabs.tsv": rows("\t"),
@@ -51,6 +61,8 @@ GOOD = {
     "counts.vec": "7 4\n" + "\n".join(NAMED) + "\n",
     "glove.txt": "\n".join(NAMED),
     "spaces.txt": "\n".join(f"new york {row}" for row in TEXT),
+    "gaps.txt": "\n" + "\n\n".join(NAMED) + "\n \n",
+    "gaps.vec": "7 4\n" + "\n\n".join(NAMED),
     "numbers.txt": "\n".join(f"{at} {row}" for at, row in enumerate(TEXT)),
     "newlines.bin": b"7 4\n" + b"".join(b"w%d " % at + row.tobytes() + b"\n" for at, row in enumerate(E)),
     "tight.bin": b"7 4\n" + b"".join(b"w%d " % at + row.tobytes() for at, row in enumerate(E)),
@@ -64,9 +76,9 @@ def test_text_and_word2vec_and_safetensors_are_read_back(tmp_path, name):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     read = read_vectors(tmp_path / name)
     np.testing.assert_array_equal(np.asarray(read.rows, dtype=np.float32), E)
-    if name in ("named.csv", "counts.vec", "glove.txt", "newlines.bin", "tight.bin"):
+    if name in ("named.csv", "counts.vec", "glove.txt", "gaps.txt", "gaps.vec", "newlines.bin", "tight.bin"):
         assert read.names == tuple(f"w{at}" for at in range(7))
-    if name in ("frame.csv", "ids.csv", "objects.jsonl", "numbers.txt"):
+    if name in ("frame.csv", "ids.csv", "count.csv", "count1.csv", "word.csv", "objects.jsonl", "numbers.txt"):
         assert read.names == tuple(map(str, range(7)))
     if name in ("plain.csv", "header.csv", "counted.csv", "mark.csv", "tabs.tsv", "arrays.jsonl"):
         assert read.names is None
@@ -112,6 +124,18 @@ BROKEN = {
     "large.jsonl": ("[1" + "0" * 400 + "]", "beyond the range"),
     "short.vec": ("9 4\n" + "\n".join(NAMED), "announces 9 vectors and holds 7"),
     "width.vec": ("7 5\n" + "\n".join(NAMED), "line 2 has 4 numbers"),
+    "digits.vec": ("9" * 5000 + " 4\n" + "\n".join(NAMED), "line 1 announces counts of more than 18 digits"),
+    "savetxt.txt": ("\n".join(TEXT), "line 1 holds numbers only, a name and its numbers are taken"),
+    "column.txt": ("1.5\n2.5\n", "line 1: takes a name and its numbers"),
+    "fields.jsonl": ('{"v": [1, 2]}\n{"w": [1, 2]}', "line 2 has its vector in field 'w', the first one in field 'v'"),
+    "mixed.jsonl": ('{"v": [1, 2]}\n[1, 2]', "line 2 has its vector in no field"),
+    "more.bin": (GOOD["newlines.bin"].replace(b"7 4", b"6 4"), "announces 6 vectors of 4 numbers, 19 bytes follow"),
+    "narrow.bin": (GOOD["tight.bin"].replace(b"7 4", b"7 2"), "bytes follow"),
+    "offset.safetensors": (safetensors(dumped(stop=1).replace(b"1]", b"1e999]")), "no data_offsets"),
+    "size.safetensors": (safetensors(dumped().replace(b"[7, 4]", b"[7, 1e999]")), "no safetensors header"),
+    "float.safetensors": (safetensors(dumped(shape=(7.9, 4)), E.tobytes()), "no safetensors header"),
+    "string.safetensors": (safetensors(dumped().replace(b"[7, 4]", b'"74"'), E.tobytes()), "no safetensors header"),
+    "kinds.safetensors": (safetensors(dumped(kind=["F32"]), E.tobytes()), "got ['F32']"),
     "word.txt": ("hello\n", "line 1"),
     "cut.bin": (GOOD["newlines.bin"][:-20], "cut off in vector 7"),
     "counts.bin": ("x y\n", "two counts"),
@@ -170,6 +194,71 @@ def test_cut_numpy_files_are_refused(tmp_path):
     (tmp_path / "a.npz").write_bytes(whole[:-30])
     with pytest.raises(FileFault):
         read_vectors(tmp_path / "a.npz")
+
+
+HEADERS = {
+    "open": "{'descr': '<f4', 'fortran_order': False, 'shape': (7, 4)",
+    "huge": f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**70}, 4), }}",
+    "large": f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**63 - 1}, 4), }}",
+    "negative": "{'descr': '<f4', 'fortran_order': False, 'shape': (-7, 4), }",
+    "truth": "{'descr': '<f4', 'fortran_order': False, 'shape': (True, 4), }",
+    "parentheses": "(" * 9000,
+    "minus": "-" * 9000 + "1",
+    "quotes": "{'descr': '''",
+}
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("name", HEADERS)
+def test_damaged_headers_of_numpy_are_named(tmp_path, name, suffix):
+    header = HEADERS[name].encode() + b"\n"
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + E.tobytes()
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".npy":
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", content)
+    with pytest.raises(FileFault, match=r"is no NumPy file: ."):
+        read_vectors(path)
+
+
+def damaged_archives():
+    """(name, bytes, words) of archives that hold no array, or cannot be unpacked."""
+    whole, text = io.BytesIO(), io.BytesIO()
+    np.savez_compressed(whole, a=np.random.default_rng(0).normal(size=(500, 20)))
+    raw = whole.getvalue()
+    with zipfile.ZipFile(text, "w") as archive:
+        archive.writestr("a.txt", "hello")
+    yield "text.npz", text.getvalue(), "takes an array, got bytes"
+    yield "archive.npy", raw, "is an archive of arrays; name it .npz"
+    for at in (60, 200, 1000, 30000):
+        yield f"flipped{at}.npz", raw[:at] + bytes(255 - byte for byte in raw[at : at + 2]) + raw[at + 2 :], "no NumPy"
+    listed = raw.find(b"PK\x01\x02")
+    for name, where, value in (("locked", (6, listed + 8), 1), ("method", (8, listed + 10), 99)):
+        changed = bytearray(raw)
+        for at in where:
+            changed[at] = value
+        yield f"{name}.npz", bytes(changed), "no NumPy"
+
+
+@pytest.mark.parametrize(("name", "content", "words"), list(damaged_archives()))
+def test_damaged_archives_are_named(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileFault, match=words):
+        read_vectors(tmp_path / name)
+
+
+def test_no_regular_file_is_named():
+    with pytest.raises(FileFault, match="no regular file"):
+        read_vectors("/dev/null")
+
+
+def test_numbers_beyond_float32_in_text_do_not_warn(tmp_path):
+    (tmp_path / "a.vec").write_text("2 2\na 1e39 2\nb 3 4\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isinf(read_vectors(tmp_path / "a.vec").rows[0, 0])  # refused by its place, see `as_vectors`
 
 
 @pytest.mark.parametrize("name", ["two.npz", "a.npy"])
