@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -46,12 +46,21 @@ def as_vectors(name: str, value, *, at_least: int = 2) -> np.ndarray:
 def _dense(name: str, value):
     if hasattr(value, "toarray"):
         raise TypeError(f"{name} takes a dense table, got {type(value).__name__}: call its toarray()")
-    if hasattr(value, "to_numpy"):  # a data frame; its missing values become NaN, which is refused by place
-        kinds = {np.dtype(kind).kind if isinstance(kind, np.dtype) else "?" for kind in getattr(value, "dtypes", [])}
-        if "O" in kinds:
-            raise TypeError(f"{name} takes columns of numbers, got a data frame with columns of objects or text")
-        return value.to_numpy(dtype=np.float64, na_value=np.nan) if "?" in kinds else value.to_numpy()
-    return value
+    return _of_frame(name, value) if hasattr(value, "to_numpy") else value
+
+
+def _of_frame(name: str, value):
+    """The numbers of a data frame; missing ones become NaN, which is refused by place."""
+    if getattr(value, "ndim", 2) != 2:
+        raise ValueError(f"{name} takes vectors, one a row, got a {type(value).__name__} of shape {value.shape}")
+    dtypes = getattr(value, "dtypes", None)
+    kinds = [kind for kind in (dtypes if isinstance(dtypes, Iterable) else ()) if hasattr(kind, "kind")]
+    for kind in kinds:
+        if kind.kind not in "iuf":
+            raise TypeError(f"{name} takes columns of numbers, got a data frame with a column of {kind}")
+    if all(isinstance(kind, np.dtype) for kind in kinds):
+        return value.to_numpy()
+    return value.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def exact_blocks(E: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -60,7 +69,9 @@ def exact_blocks(E: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield first, np.asarray(E[first : first + len(rows)], dtype=np.float64)
 
 
-def chosen_rows(E: np.ndarray, n_queries: int, rng: np.random.Generator, *others: np.ndarray) -> np.ndarray:
+def chosen_rows(
+    E: np.ndarray, n_queries: int, rng: np.random.Generator, *others: np.ndarray, names: str = "E takes"
+) -> np.ndarray:
     """At most n_queries rows, sorted, drawn among those that have a length in every table."""
     usable = np.ones(len(E), dtype=bool)
     for table in (E, *others):
@@ -68,7 +79,8 @@ def chosen_rows(E: np.ndarray, n_queries: int, rng: np.random.Generator, *others
             usable[first : first + len(rows)] &= rows.any(axis=1)
     rows = np.flatnonzero(usable)
     if not len(rows):
-        raise ValueError("E takes vectors of which some have a length, got rows of zeros only")
+        what = "a length in both, got none" if others else "a length, got rows of zeros only"
+        raise ValueError(f"{names} vectors of which some have {what}")
     return np.sort(rng.choice(rows, min(n_queries, len(rows)), replace=False))
 
 

@@ -364,6 +364,29 @@ def test_gauge_copies_are_lost_to_coordinates_alone():
         assert found.map_fit > 0.999
 
 
+def test_badly_conditioned_copies_are_lost_to_coordinates():
+    rng = np.random.default_rng(0)
+    E = rng.normal(size=(500, 16)) * np.linspace(3, 0.3, 16)
+    left, right = (np.linalg.qr(rng.normal(size=(16, 16)))[0] for _ in range(2))
+    copy = E @ (left * np.logspace(0, 6, 16) @ right)
+    assert ch.compare_embeddings(copy, E).overlap_mapped > 0.9995
+
+
+def test_tables_that_are_constant_in_one_half_do_not_warn():
+    odd = np.array([[1.0, 0.0]] * 9 + [[0.0, 1.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ch.compare_embeddings(odd, odd, k=2).overlap == 1.0
+        ch.compare_embeddings(odd, RNG.normal(size=(10, 3)), k=2)
+
+
+def test_tables_without_a_common_row_that_has_a_length():
+    E = np.zeros((6, 2))
+    E[:3] = RNG.normal(size=(3, 2))
+    with pytest.raises(ValueError, match=r"^E1 and E2 take vectors of which some have a length in both"):
+        ch.compare_embeddings(E, E[::-1], k=2)
+
+
 def test_noise_is_lost_to_the_model_and_a_rotation_loses_nothing():
     rng = np.random.default_rng(0)
     other = ch.compare_embeddings(EQ5.B, rng.normal(size=EQ5.B.shape))
@@ -558,6 +581,64 @@ def test_bad_settings_are_refused_by_name(options, name, monkeypatch):
     monkeypatch.setattr("cossim_helpers.audit.embeddings.stabilities", None)  # before the search
     with pytest.raises((ValueError, TypeError), match=rf"^{name}\b"):
         ch.audit_embeddings(GOOD, **options)
+
+
+class Frame:
+    """A data frame as far as the audit looks at one."""
+
+    def __init__(self, values, dtypes, ndim=2):
+        self.values, self.dtypes, self.ndim, self.shape = values, dtypes, ndim, values.shape
+
+    def to_numpy(self, **options):
+        return self.values.astype(options.get("dtype", self.values.dtype))
+
+
+class Kind:
+    """A dtype that is not NumPy's."""
+
+    def __init__(self, kind, name):
+        self.kind, self.name = kind, name
+
+    def __repr__(self):
+        return self.name
+
+
+FRAMES = {
+    "column": (Frame(GOOD[:, 0], np.dtype(float), ndim=1), ValueError, "E takes vectors, one a row, got a Frame"),
+    "text": (Frame(GOOD, [np.dtype(float), np.dtype(object)]), TypeError, "E takes columns of numbers, .* of object"),
+    "category": (Frame(GOOD, [Kind("O", "category")]), TypeError, "E takes columns of numbers, .* of category"),
+    "truth": (Frame(GOOD, [Kind("b", "boolean")]), TypeError, "E takes columns of numbers, .* of boolean"),
+    "date": (
+        Frame(GOOD, [Kind("M", "datetime64[us, UTC]")]),
+        TypeError,
+        "E takes columns of numbers, .* of datetime64",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_that_are_no_table_of_numbers_are_refused_by_name(name):
+    frame, kind, words = FRAMES[name]
+    with pytest.raises(kind, match=f"^{words}"):
+        ch.audit_embeddings(frame, k=2)
+
+
+@pytest.mark.parametrize("dtypes", [[np.dtype(float)], [Kind("f", "Float64")], [object()], None])
+def test_frames_of_numbers_are_taken(dtypes):
+    assert ch.audit_embeddings(Frame(GOOD, dtypes), k=2, n_draws=1).n == 12
+
+
+def test_frames_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(GOOD, columns=list("abc"))
+    for good in (frame, frame.astype("Float64"), frame.astype("float32")):
+        assert ch.audit_embeddings(good, k=2, n_draws=1).dim == 3
+    columns = {"text": "x", "truth": True, "date": pandas.Timestamp("2020", tz="UTC"), "complex": 1j}
+    for bad in (frame.a, frame.index, *[frame.assign(**{name: value}) for name, value in columns.items()]):
+        with pytest.raises((ValueError, TypeError), match=r"^E takes (vectors|columns)"):
+            ch.audit_embeddings(bad, k=2)
+    with pytest.raises(ValueError, match=r"row 1, column 3"):
+        ch.audit_embeddings(frame.assign(gaps=pandas.array([1, None] * 6, dtype="Int64")), k=2)
 
 
 def test_again_takes_as_many_rows_as_a_comparison():
