@@ -37,9 +37,11 @@ def read_vectors(path, *, key: str | None = None) -> Vectors:
     |:--|:--|
     | .npy | the array, memory-mapped; .npz: the array `key`, or the only one |
     | .safetensors | the tensor `key`, or the only one of two dimensions; memory-mapped but for bfloat16 |
-    | .csv, .tsv | one vector a line; a first line and a first column of text are a header and names; so is a "…_id" |
+    | .csv, .tsv | one vector a line; a first line and a first column of text are a header and names; so is a "…_id", |
+    | | and a title before columns that are counted from 0 or 1, as a data frame with a named index has them |
     | .jsonl | one array a line, or one object whose field `key` (or only array) is the vector; its "id" names it |
     | .vec, .txt | word2vec's text, with or without its line of counts: a name and the numbers; .bin: its binary form |
+    | | blank lines are skipped; a first line of numbers alone is refused, unless an integer can be its name |
     | .parquet | the column of lists `key` (or the only one), or all columns of numbers |
 
     Parameters
