@@ -136,6 +136,7 @@ def audit_embeddings(
     other = None if other is None else as_vectors("other", other, at_least=1)
     if other is not None:
         require_same("other, with as many columns as E", other.shape[1], E.shape[1])
+        _require_another_side(other, E, trained)
     if again is not None:
         again = as_vectors("again", again, at_least=4)
         require_same("again, with as many rows as E", len(again), len(E))
@@ -204,6 +205,13 @@ def _gram(name: str, table: np.ndarray) -> np.ndarray:
     if not (size := np.linalg.norm(gram)) > 0:
         raise ValueError(f"{name} takes vectors of which some have a length, got rows of zeros only")
     return gram / size
+
+
+def _require_another_side(other: np.ndarray, E: np.ndarray, trained: str) -> None:
+    """A table is balanced with itself, whatever trained it: only one encoder for both sides may give it twice."""
+    tied = trained in LOSSES and determined(trained).tied
+    if not tied and other.shape == E.shape and np.array_equal(other, E):
+        raise ValueError("other takes the vectors of the other side, got those of E: name another file, or another key")
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> float:

@@ -94,7 +94,8 @@ def _without_a_loss(seen: Evidence) -> tuple[str, str, str]:
     defect, noise = seen.balance
     if defect > OPEN:
         words = (
-            "The sides share no metric, so no penalty pinned this cosine: name the loss, or repair it (`canonical`)."
+            "The sides share no metric: if the loss saw dot products, no penalty on both pinned this cosine. "
+            "Name the loss (--trained), or repair it (`canonical`)."
         )
         return "open", words, "chapter 13"
     if defect > PINNED:

@@ -253,7 +253,8 @@ def test_balance_counts_for_dot_products_only():
 def test_of_unit_rows_balance_says_nothing_if_the_loss_is_unknown():
     unit = EQ2.B / np.linalg.norm(EQ2.B, axis=1, keepdims=True)
     assert ch.balance_defect(unit, unit) < 1e-10
-    assert ch.audit_embeddings(unit, other=unit, n_queries=20, n_draws=1).verdict == "unknown"
+    other = unit[::-1]  # the same rows in another order: the same Gram matrix
+    assert ch.audit_embeddings(unit, other=other, n_queries=20, n_draws=1).verdict == "unknown"
 
 
 def test_decay_that_did_not_converge_is_not_believed():
@@ -488,6 +489,14 @@ def test_triplets_of_distances_forget_a_common_translation():
     np.testing.assert_allclose(ch.cosine_similarity(after), ch.cosine_similarity(before), atol=1e-9)
     plain = ch.repair_vectors(Q + step, P + step, method="canonical")
     assert abs(ch.cosine_similarity(plain) - ch.cosine_similarity(before)).max() > 0.01
+
+
+def test_a_table_is_no_other_side_of_itself():
+    for trained in ("unknown", "squared", "clip"):
+        with pytest.raises(ValueError, match=r"^other takes the vectors of the other side"):
+            ch.audit_embeddings(EQ5.B, other=EQ5.B.copy(), trained=trained)
+    unit = EQ5.B / np.linalg.norm(EQ5.B, axis=1, keepdims=True)
+    assert ch.audit_embeddings(unit, other=unit, trained="tied-cosine", n_queries=20, n_draws=1).verdict == "unclear"
 
 
 def test_a_dead_direction_stays_zero():
