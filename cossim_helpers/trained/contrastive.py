@@ -127,7 +127,8 @@ def train_contrastive(
         _require_held(task, start, *_excess(task, start))
         end, made = _run(lambda x: _excess(task, x), start, optimizer, steps, learning_rate)
         if optimizer == "adam":
-            _require_held(task, end, *_excess(task, end), learning_rate)
+            value, slope = _excess(task, end)
+            _require_held(task, end, value, slope, learning_rate)
         return _model(task, end, made)
 
 
