@@ -224,6 +224,10 @@ def moved(state):
     match state:
         case {"_model_name": "FloatLogSliderModel", "base": base, "min": low, "max": high, "value": value}:
             return {"value": base**high if value < base**high else base**low}
+        case {"_model_name": "BoundedIntTextModel", "max": high, "value": value}:
+            return {"value": value + 1 if value < high else value - 1}
+        case {"_model_name": "TextModel", "value": str(value)}:
+            return {"value": value.partition(",")[0]}  # of a list its first entry
         case {"min": low, "max": high, "value": value, "readout": _}:
             return {"value": high if value < high else low}
         case {"_options_labels": [_, *more], "index": index} if more:

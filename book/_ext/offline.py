@@ -65,6 +65,17 @@ def cut_font(source, target, characters):
     font.save(target)
 
 
+def without_unused(css, pages):
+    """Rules of sphinx-design without those whose selectors all name a class of its own that no page has."""
+
+    def kept(rule):
+        selectors = rule[1].split(",")
+        used = [name for name in selectors if all(each in pages for each in re.findall(r"\.(sd-[\w-]+)", name))]
+        return rule[0] if used else ""
+
+    return re.sub(r"(?<=[};/])(\.sd-[^{}@]*)\{[^{}]*\}", kept, css)
+
+
 def finish(app, exception):
     if exception or app.builder.format != "html":
         return
@@ -86,6 +97,9 @@ def finish(app, exception):
         cut_font(static / "vendor" / "fontawesome" / "webfonts" / source, static / target, characters)
     theme = static / "styles" / "pydata-sphinx-theme.css"
     theme.write_text(without_icons(theme.read_text(encoding="utf-8"), used), encoding="utf-8")
+
+    design = static / "sphinx-design.min.css"
+    design.write_text(without_unused(design.read_text(encoding="utf-8"), pages), encoding="utf-8")
 
     tables = "".join((MATHJAX / name).read_text(encoding="utf-8") for name in FILES if name.startswith("input/"))
     characters = {*map(chr, range(0x400)), *symbols(pages, tables)}

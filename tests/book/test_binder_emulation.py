@@ -127,6 +127,9 @@ def test_strangers_are_turned_away(server):
     ("state", "change"),
     [
         ({"_model_name": "FloatLogSliderModel", "base": 10, "min": 0, "max": 3, "value": 10.0}, {"value": 1000}),
+        ({"_model_name": "BoundedIntTextModel", "min": 0, "max": 9, "value": 0}, {"value": 1}),
+        ({"_model_name": "BoundedIntTextModel", "min": 0, "max": 9, "value": 9}, {"value": 8}),
+        ({"_model_name": "TextModel", "value": "7, 8, 9"}, {"value": "7"}),
         ({"_model_name": "FloatLogSliderModel", "base": 10, "min": 0, "max": 3, "value": 1000.0}, {"value": 1}),
         ({"_model_name": "IntSliderModel", "min": 0, "max": 4, "value": 4, "readout": True}, {"value": 0}),
         ({"_model_name": "DropdownModel", "_options_labels": ["a", "b"], "index": 0}, {"index": 1}),
