@@ -73,7 +73,7 @@ def test_the_path_opens_by_keyboard_and_without_scripts(open_page, scripts):
     page = open_page("book/decide.html", scripts=scripts)
     case = page.get_by_text("You are case S.")
     assert not case.is_visible()
-    for said in ("two kinds", "not normalized", "No weight decay", "differences of scores"):
+    for said in ("two kinds", "not normalized", "No such penalty", "differences of scores"):
         page.locator("details.path > summary", has_text=said).focus()
         page.keyboard.press("Enter")
     assert case.is_visible()
