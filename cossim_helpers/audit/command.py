@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..losses import LOSSES
+from ..losses import LOSSES, determined
 from .compare import compare_embeddings
 from .embeddings import audit_embeddings
 from .fault import FileFault
@@ -189,8 +189,9 @@ def _command(commands, name: str, words: str, what: str) -> argparse.ArgumentPar
 
 
 def _trained(command: argparse.ArgumentParser) -> None:
+    labels = ", ".join(f"{loss} ({determined(loss).label})" for loss in LOSSES)
     command.add_argument(
-        "--trained", default=UNKNOWN, choices=(*LOSSES, UNKNOWN), metavar="LOSS", help=f"one of: {', '.join(LOSSES)}"
+        "--trained", default=UNKNOWN, choices=(*LOSSES, UNKNOWN), metavar="LOSS", help=f"one of: {labels}"
     )
 
 

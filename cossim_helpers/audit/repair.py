@@ -30,7 +30,7 @@ REPAIRS = {
     "balanced": Repair(True, "the cosines that a penalty on both sides would choose for these scores; no G moves them"),
     "whitened": Repair(False, "what no G moves without the other side; all directions weigh alike, noise too"),
     "centered": Repair(False, "all but the mean item; a shift of all items moves nothing, a G still does"),
-    "plain": Repair(False, "the vectors as they are: for losses that determine their cosine"),
+    "plain": Repair(False, "the vectors as they are: for losses that determine their cosine, or its order"),
 }
 UNKNOWN = "unknown"
 
@@ -83,11 +83,11 @@ def repair_vectors(items, users=None, *, method: str | None = None, trained: str
 
 
 def default_repair(trained: str, has_users: bool) -> str:
-    """The method that a loss calls for: "plain" where it determines the cosine, else the richest that is invariant."""
+    """What a loss calls for: "plain" where it determines cosine or order, else the richest that is invariant."""
     if one_of("trained", trained, (*LOSSES, UNKNOWN)) == UNKNOWN:
         return "canonical" if has_users else "centered"
     row = determined(trained)
-    if row.verdicts["item_item_value"].answer == "yes":
+    if "yes" in (row.verdicts["item_item_value"].answer, row.verdicts["item_item_order"].answer):
         return "plain"
     sees_all = row.verdicts["score_columns"].answer == "yes"
     if has_users:

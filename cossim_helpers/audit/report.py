@@ -65,7 +65,7 @@ def _within(error: float, digits: int = 2) -> str:
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:
-    """Three lines: the tables, the neighbors, and what was lost to what."""
+    """Four lines: the tables, the neighbors, what was lost to what, and what to hold it against."""
     c = comparison
     few = "" if c.n >= 8 * max(c.dims) else f" (few rows for {max(c.dims)} dimensions: the map may miss coordinates)"
     chance = f"by chance {c.expected_by_chance:.3f} would be shared"
@@ -73,10 +73,12 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     mapped = f"{c.overlap_mapped:.3f} {_within(c.overlap_mapped_error, 3)} after the best map"
     return [
         f"{c.n:,} rows of {c.dims[0]} and {c.dims[1]} numbers; {c.k} neighbors of {c.n_queries:,} of them; {chance}",
-        f"shared: {plain}, {mapped}; a rotation predicts {c.rotation_fit:.1%} of the variance, the map {c.map_fit:.1%}"
+        f"shared: {plain}, {mapped}; a rotation predicts {max(c.rotation_fit, 0):.1%} of the variance, the map "
+        f"{max(c.map_fit, 0):.1%}"
         f"{few}",
         f"of the neighbors {c.lost:.1%} are lost: {c.lost_to_coordinates:.1%} to coordinates, "
         f"{c.lost_to_the_model:.1%} to the model",
+        "Hold the last number against trainings that differ in their seed alone, and in their users (chapter 13).",
     ]
 
 

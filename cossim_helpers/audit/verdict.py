@@ -41,12 +41,18 @@ def judge(trained: str, seen: Evidence) -> tuple[str, str, str]:
         return _by_balance(row, seen, *seen.balance)
     if row.balanced:
         return "unclear", "Decay on both sides pins this cosine once it has converged: --other shows it.", "chapter 11"
-    return "open", f"The loss leaves this cosine open: {_repair(row, seen)}, or serve the scores.", "chapter 11"
+    if default_repair(trained, seen.balance is not None) == "centered":  # a G still moves it
+        words = (
+            "The loss leaves this cosine open, and one side alone cannot repair it: give --other, or serve the scores."
+        )
+    else:
+        words = f"The loss leaves this cosine open: {_repair(row, seen)}, or serve the scores."
+    return "open", words, "chapter 11"
 
 
 def _repair(row: Determined, seen: Evidence) -> str:
     method = "balanced" if row.balanced else default_repair(row.loss, seen.balance is not None)
-    return f"repair it (`{method}`)"
+    return f"repair it (`repair --method {method}`)"
 
 
 def _with_a_condition(row: Determined, seen: Evidence) -> tuple[str, str, str]:
@@ -95,7 +101,7 @@ def _without_a_loss(seen: Evidence) -> tuple[str, str, str]:
     if defect > OPEN:
         words = (
             "The sides share no metric: if the loss saw dot products, no penalty on both pinned this cosine. "
-            "Name the loss (--trained), or repair it (`canonical`)."
+            "Name the loss (--trained), or repair it (`repair --method canonical`)."
         )
         return "open", words, "chapter 13"
     if defect > PINNED:

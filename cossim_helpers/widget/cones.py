@@ -14,7 +14,7 @@ from html import escape
 import numpy as np
 
 from .._validation import real_array, real_number, require_same
-from .payload import as_json, read, script
+from .payload import as_json, read, script, style
 
 ITEMS = (0.0, 34.0, 59.0, 122.0, 176.0, 207.0, 250.0, 288.0)  # degrees around the axis; no two pairs are equally far
 USERS = (20.0, 75.0, 140.0, 200.0, 255.0, 330.0)
@@ -71,7 +71,7 @@ class Cone:
     def html(self) -> str:
         """The interactive object, self-contained: style, data and script. Several may stand on one page."""
         return f"""<div class="cossim-cone" role="group" aria-label="The cone">
-<style>{read("cone.css")}</style>
+<style>{style("cone")}</style>
 <div class="co-static">{_static(self)}</div>
 <div class="co-live"></div>
 <script type="application/json">{as_json(_page_data(self))}</script>

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._validation import instance_of, item_integers, real_array, real_number, require_same, whole_number
 from ..spectra import Spectrum
-from .payload import as_json, page_data, read, script
+from .payload import as_json, page_data, script, style
 from .picture import static_figure, static_maps
 
 MAX_ITEMS, MAX_USERS = 400, 40
@@ -90,7 +90,7 @@ class Dial:
         """The interactive object, self-contained: style, data and script. Several may stand on one page."""
         p, k = len(self.item_cluster), self.k
         return f"""<div class="cossim-dial" role="group" aria-label="The D dial">
-<style>{read("dial.css")}</style>
+<style>{style("dial")}</style>
 <div class="cd-static">
 <p>One model, three choices of D: the cosines between {p} items at λ = {self.lam:,g} and rank {k}. The scores of all
 users for all items are the same in all three.</p>

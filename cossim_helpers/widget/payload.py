@@ -192,6 +192,12 @@ def read(name) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8").strip()
 
 
+def style(name) -> str:
+    """The style of the object "dial" or "cone": the frame that all objects share, in its class, and its own rules."""
+    frame = read("frame.css").replace(".cossim-object", f".cossim-{name}")
+    return re.sub(r"/\*.*?\*/\n?", "", frame + "\n" + read(f"{name}.css"), flags=re.DOTALL)
+
+
 def script(name) -> str:
     """The code of a script that stands beside this file. Its comments stay here: a page need not carry them."""
     return re.sub(r"^ *(//|/\*\*| \*).*\n", "", read(name), flags=re.MULTILINE)

@@ -369,48 +369,44 @@ def off(items, Q):
     return abs(items @ items.T - Q @ Q.T).max()
 
 
-@pytest.mark.claim("loss-two-sided")
-@pytest.mark.parametrize(("n", "p", "learned"), [(3, 4, 0), (4, 3, 0), (4, 4, 1)])
-def test_two_sided_threshold_is_enough(n, p, learned):
+def assert_the_search_finds_nothing_else(n, p, k, sees, learned, starts, tolerance):
     reached = 0
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        P, Q = units(rng, n, 3), units(rng, p, 3)
-        for users, items, scale in solutions(P, Q, "all", learned, rng, 4):
+        P, Q = units(rng, n, k), units(rng, p, k)
+        for users, items, scale in solutions(P, Q, sees, learned, rng, starts):
             reached += 1
-            assert off(items, Q) < 1e-5
-            assert off(users, P) < 1e-5
-            assert abs(scale - 1.3) < 1e-5
+            assert max(off(items, Q), off(users, P), abs(scale - 1.3)) < tolerance
     assert reached >= 5  # the search does find solutions
+
+
+def assert_the_search_finds_another(n, p, k, sees):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        P, Q = units(rng, n, k), units(rng, p, k)
+        assert any(off(items, Q) > 1e-3 for _, items, _ in solutions(P, Q, sees, 0, rng, 80))
+
+
+@pytest.mark.claim("loss-two-sided")
+@pytest.mark.parametrize(("n", "p", "learned"), [(3, 4, 0), (4, 3, 0), (4, 4, 1)])
+def test_two_sided_threshold_is_enough(n, p, learned):
+    assert_the_search_finds_nothing_else(n, p, 3, "all", learned, 4, 1e-5)
 
 
 @pytest.mark.claim("loss-two-sided")
 def test_one_vector_fewer_is_always_too_few():
-    for seed in range(10):
-        rng = np.random.default_rng(seed)
-        P, Q = units(rng, 3, 3), units(rng, 3, 3)
-        assert any(off(items, Q) > 1e-3 for _, items, _ in solutions(P, Q, "all", 0, rng, 80))
+    assert_the_search_finds_another(3, 3, 3, "all")
 
 
 @pytest.mark.claim("loss-one-sided")
 @pytest.mark.parametrize(("n", "p", "learned"), [(3, 3, 0), (3, 4, 1)])
 def test_one_sided_threshold_is_enough(n, p, learned):
-    reached = 0
-    for seed in range(10):
-        rng = np.random.default_rng(seed)
-        P, Q = units(rng, n, 2), units(rng, p, 2)
-        for users, items, scale in solutions(P, Q, "row", learned, rng, 5):
-            reached += 1
-            assert max(off(items, Q), off(users, P), abs(scale - 1.3)) < 1e-4
-    assert reached >= 5
+    assert_the_search_finds_nothing_else(n, p, 2, "row", learned, 5, 1e-4)
 
 
 @pytest.mark.claim("loss-one-sided")
 def test_one_vector_fewer_is_always_too_few_one_sided():
-    for seed in range(10):
-        rng = np.random.default_rng(seed)
-        P, Q = units(rng, 2, 2), units(rng, 3, 2)  # five unknowns, five vectors
-        assert any(off(items, Q) > 1e-3 for _, items, _ in solutions(P, Q, "row", 0, rng, 80))
+    assert_the_search_finds_another(2, 3, 2, "row")  # five unknowns, five vectors
 
 
 # --- cones ---

@@ -514,8 +514,19 @@ def test_each_loss_has_a_repair_that_can_be_done(trained, has_users):
     assert has_users or not REPAIRS[method].needs_users
     vectors = ch.repair_vectors(EQ5.B, users(EQ5) if has_users else None, trained=trained)
     assert vectors.shape[0] == 200
-    determined = ch.determined(trained).verdicts["item_item_value"].answer if trained != "unknown" else "no"
-    assert (method == "plain") == (determined == "yes")
+    assert (method == "plain") == (trained in ("dot-decay", "cosent", "tied-cosine"))  # their values, or their order
+
+
+def test_one_side_of_a_softmax_is_not_said_to_be_repaired_by_centering():
+    one = ch.audit_embeddings(EQ5.B, trained="bpr", n_queries=20, n_draws=1)
+    assert one.verdict == "open" and "give --other" in one.advice and "centered" not in one.advice
+    both = audit(EQ5, trained="bpr")
+    assert "`repair --method canonical`" in both.advice
+
+
+def test_what_is_lost_to_the_model_is_held_against_other_trainings():
+    lines = comparison_lines(ch.compare_embeddings(EQ5.B, RNG.normal(size=EQ5.B.shape)))
+    assert "seed alone" in lines[-1] and "-" not in lines[1].split("rotation predicts")[1]
 
 
 @pytest.mark.parametrize("method", REPAIRS)

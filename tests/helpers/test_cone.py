@@ -111,17 +111,6 @@ def test_the_script_runs_in_one_function_and_its_numbers_touch_no_page():
     assert not re.search(r"\b(document|window|location|history|setTimeout|innerHTML)\b", numbers) and "document" in page
 
 
-def test_the_style_touches_nothing_else_on_the_page():
-    css = (WIDGET / "cone.css").read_text(encoding="utf-8")
-    selectors = [
-        part
-        for rule in re.findall(r"([^{}]+)\{", css)
-        if not rule.strip().startswith("@")
-        for part in re.sub(r"\([^()]*\)", "", rule).split(",")
-    ]
-    assert selectors and all(".cossim-cone" in selector for selector in selectors)
-
-
 def test_it_is_light():
     text = SHOWN.html.encode()
     assert len(text) <= 20_000 and len(gzip.compress(text, mtime=0)) <= 7_000

@@ -28,7 +28,7 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum,
 )
-from cossim_helpers.widget.payload import FRONT, dequantize, quantize
+from cossim_helpers.widget.payload import FRONT, dequantize, quantize, style
 
 ROOT = Path(__file__).parents[2]
 WIDGET = ROOT / "cossim_helpers" / "widget"
@@ -145,15 +145,15 @@ def test_both_scripts_run_in_one_function_and_leave_no_name_behind():
     assert not re.search(r"\b(document|window|canvas|dataset|performance|requestAnimationFrame|setTimeout)\b", numbers)
 
 
-def test_the_style_touches_nothing_else_on_the_page():
-    css = re.sub(r"/\*.*?\*/", "", (WIDGET / "dial.css").read_text(encoding="utf-8"), flags=re.DOTALL)
+@pytest.mark.parametrize("name", ["dial", "cone"])
+def test_the_style_of_an_object_touches_nothing_else_on_the_page(name):
     selectors = [
         part
-        for rule in re.findall(r"([^{}]+)\{", css)
+        for rule in re.findall(r"([^{}]+)\{", style(name))
         if not rule.strip().startswith("@")
         for part in re.sub(r"\([^()]*\)", "", rule).split(",")
     ]
-    assert selectors and all(".cossim-dial" in selector for selector in selectors)
+    assert selectors and all(f".cossim-{name}" in selector for selector in selectors)
 
 
 def test_the_landing_page_carries_at_most_150_kb():
