@@ -37,10 +37,10 @@ test-site: book $(developer) ## the site in a headless browser: links, accessibi
 	$(bin)/python -m pytest site_tests
 
 test-binder: $(developer) ## open and run the notebooks as Binder does, without Docker (NB=… for one)
-	$(bin)/python tools/binder.py $(NB)
+	$(bin)/python -m tools.binder $(NB)
 
 notebooks: $(real) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
-	$(bin)/python tools/notebooks.py $(NB)
+	$(bin)/python -m tools.notebooks $(NB)
 
 numbers: $(reader) ## bind the numbers of the text to the cells that compute them (NB=… for one, CHOICES=file)
 	@$(bin)/python -m tools.bindings $(if $(CHOICES),--choices $(CHOICES)) $(NB)
@@ -75,7 +75,7 @@ clean: ## remove what the targets above have built, .venv apart
 	rm -rf _build .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp is the last thing that a set-up writes, and the first that the next one removes.
-$(reader): requirements.txt
+$(reader): requirements.txt .binder/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer, please: make PYTHON=python3.11")'
 	@rm -f .venv/reader-* .venv/developer-* .venv/data-*
 	$(PYTHON) -m venv --clear .venv

@@ -1,5 +1,7 @@
 """What plain `pytest --nbval book` adds to nbval: every cell was executed, and every figure is compared.
 
+It takes the notebooks that _toc.yml lists. Copies that a reader has made beside them are run where they are named.
+
 nbval skips pictures. Here the PNGs that a cell draws are compared with those that it stores, in the same
 execution: their number, their size in pixels, their difference over the whole picture, and in each small tile
 of it, so that one line that moves counts however large the picture is. The stored ones have 256 colors
@@ -13,6 +15,8 @@ import numpy as np
 import pytest
 from nbval.plugin import IPyNbCell
 from PIL import Image
+
+from tools import toc
 
 TILE = 16  # pixels
 PICTURE_TOLERANCE = 0.5  # RMS of the difference, in levels of 0 to 255
@@ -73,6 +77,14 @@ def compare_text_and_figures(cell, test, ref, skip_compare=None):
 
 
 IPyNbCell.compare_outputs = compare_text_and_figures
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out notebooks that are not in the book: what JupyterLab keeps, copies, drafts."""
+    named = {(config.invocation_params.dir / name.split("::")[0]).resolve() for name in config.args}
+    if collection_path.suffix == ".ipynb" and collection_path not in named:
+        return collection_path not in toc.notebooks(config.rootpath) or None
+    return None
 
 
 def pytest_collection_modifyitems(items):

@@ -66,6 +66,7 @@ from .remedies import (
     spectral_cosine,
     whitened_cosine,
 )
+from .results import TableNotFound, stored_table
 from .similarity import (
     cosine_similarity,
     item_item_cosine,
@@ -103,6 +104,7 @@ __all__ = [
     "Spectrum",
     "Stability",
     "Table",
+    "TableNotFound",
     "TrainedModel",
     "VarianceShares",
     "Verdict",
@@ -177,6 +179,7 @@ __all__ = [
     "spectrum",
     "spectrum_from_gram",
     "standardized_gram",
+    "stored_table",
     "train_checkpoints",
     "train_contrastive",
     "train_cosine",

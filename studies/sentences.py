@@ -10,6 +10,7 @@ import csv
 import re
 from pathlib import Path
 
+from tools import toc
 from tools.notebooks import loads
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +40,7 @@ def sentences(notebook):
 def main():
     rows = [("chapter", "sentence")]
     for chapter in CHAPTERS:
-        (path,) = (ROOT / "book").glob(f"{chapter:02d}_*.ipynb")
+        (path,) = [path for path in toc.notebooks() if path.name.startswith(f"{chapter:02d}_")]
         rows += [(chapter, sentence) for sentence in sentences(loads(path.read_text(encoding="utf-8")))]
     with open(TABLE, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)

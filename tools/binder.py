@@ -1,13 +1,15 @@
 """Open and run the book as Binder does, without Docker: `make test-binder`.
 
-    python tools/binder.py [--keep] [NOTEBOOK ...]     without names: every notebook that _toc.yml lists
+    python -m tools.binder [--keep] [NOTEBOOK ...]     without names: every notebook that _toc.yml lists
 
-Binder has the tracked files, the Python of runtime.txt, the packages of requirements.txt and JupyterLab, and nothing
-else. So has this check. It follows the launch button of each notebook's page, opens a session through the server's
-REST interface, runs all cells over a websocket, and moves each control of each widget once. An error, a line on
+Binder has the tracked files, the Python and the packages that .binder/ names, and nothing else. So has this check, set
+up in the order of the Dockerfile that repo2docker 2026.4 writes: the packages before any other file is there, so that
+they stay from commit to commit; then the files; then postBuild. A change of the package must have an effect. The check
+follows the launch button of each notebook's page, opens a session through the server's REST interface, runs all cells
+over a websocket, and moves each control of each widget once. An error, a line on
 stderr, a widget without a view, a control that redraws nothing, or a button that leads elsewhere is a failure.
 
-Real data are not in requirements.txt. A cell with the tag `needs-data` must stop the run in words, without a traceback,
+Real data are not among them. A cell with the tag `needs-data` must stop the run in words, without a traceback,
 that say what to install; the cells after it are not run.
 """
 
@@ -30,13 +32,16 @@ import yaml
 from bs4 import BeautifulSoup
 from jupyter_client.session import Session
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
-from sphinx_external_toc.parsing import parse_toc_yaml
+
+from tools import toc
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "reader/book"  # any will do: the pages take it from the environment
 SECONDS = 600  # for each cell and each step
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
 NEEDS_DATA = "needs-data"
+MADE = {".git", ".venv", "_build", ".ipynb_checkpoints", "cossim_helpers.egg-info"}
+EDITED = "checks.py"  # any module of the package will do
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 FAILURES = (RuntimeError, OSError, subprocess.SubprocessError, websocket.WebSocketException)
 
@@ -44,17 +49,30 @@ FAILURES = (RuntimeError, OSError, subprocess.SubprocessError, websocket.WebSock
 # The environment
 
 
+def files_of(root):
+    """Return the names of the files that Git knows, or of all that nothing has made where there is no clone."""
+    try:
+        listed = subprocess.run(["git", "-C", root, "ls-files", "-z"], check=True, capture_output=True, text=True)
+        names = list(filter(None, listed.stdout.split("\0")))
+    except (OSError, subprocess.CalledProcessError):
+        names = []
+    if names:
+        return names
+    print(f"{root} is no clone: taking all its files for those that Git would know", flush=True)
+    paths = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
+    return [path.as_posix() for path in paths if not MADE.intersection(path.parts) and path.suffix != ".pyc"]
+
+
 def copy_tracked_files(folder, root=ROOT):
     """Copy what a commit would hold: the files that Git knows, as they are now."""
-    listed = subprocess.run(["git", "-C", root, "ls-files", "-z"], check=True, capture_output=True, text=True)
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in files_of(root):
         if (root / name).is_file():  # a file that was removed is not in the next commit
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, folder / name)
 
 
 def find_python(runtime):
-    """Return a Python of the version that runtime.txt asks for, or this one, and say which it is."""
+    """Return a Python of the version that .binder/runtime.txt asks for, or this one, and say which it is."""
     version = runtime.strip().removeprefix("python-")
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = [shutil.which(f"python{version}"), *pyenv.glob(f"{version}.*/bin/python3")]
@@ -84,19 +102,35 @@ def call(*command, **options):
 
 
 def install(base, folder, home):
-    """Return the Python of a new virtual environment that holds requirements.txt alone."""
+    """Return the Python of a new virtual environment that holds what .binder/ asks for."""
     call(base, "-m", "venv", home / "venv")
     python = home / "venv" / "bin" / "python"
     settings = environment_of(python, Path.home())  # where pip finds its index
-    call(python, "-m", "pip", "install", "--quiet", "--requirement", "requirements.txt", cwd=folder, env=settings)
-    call(python, "-m", "pip", "install", "--quiet", ".", cwd=folder, env=settings)  # Binder adds this by itself
-    call(python, "-m", "pip", "check", env=settings)
+    (home / "first").mkdir()  # nothing else of the repository is there yet
+    lock = shutil.copy2(folder / ".binder" / "requirements.txt", home / "first")
+    call(python, "-m", "pip", "install", "--quiet", "--requirement", lock, cwd=home / "first", env=settings)
     variables = environment_of(python, home)
+    call(folder / ".binder" / "postBuild", cwd=folder, env=variables)
+    call(python, "-m", "pip", "check", env=variables)
+    refuse_deaf_edits(python, folder, variables)
     extensions = call(python, "-m", "jupyter", "labextension", "list", env=variables)
     if "not compatible" in extensions:
         raise RuntimeError(extensions)
-    call(python, "-c", "import cossim_helpers", env=variables)  # here fonts get cached, not in a reader's cell
     return python
+
+
+def refuse_deaf_edits(python, folder, variables):
+    """What a reader changes in the package must be what a notebook imports."""
+    module = folder / "cossim_helpers" / EDITED
+    before = module.read_text(encoding="utf-8")
+    module.write_text(f"{before}\nEDITED = True\n", encoding="utf-8")
+    try:
+        found = f"import cossim_helpers.{module.stem} as module; print(module.__file__, hasattr(module, 'EDITED'))"
+        said = call(python, "-c", found, cwd=folder / "book", env=variables).split()
+    finally:
+        module.write_text(before, encoding="utf-8")
+    if said[-1] != "True":
+        raise RuntimeError(f"a change of {module} has no effect: notebooks import {' '.join(said[:-1])}")
 
 
 # The server
@@ -332,19 +366,15 @@ def build_site(python, folder, home):
 # All of it
 
 
-def listed_notebooks(folder):
-    """Return the paths of the notebooks that _toc.yml lists."""
-    return [f"{name}.ipynb" for name in parse_toc_yaml(folder / "_toc.yml") if (folder / f"{name}.ipynb").is_file()]
-
-
 def check(folder, home, chosen):
     """Print one line for each notebook; return how many fail."""
     copy_tracked_files(folder)
-    base, remark = find_python((folder / "runtime.txt").read_text(encoding="utf-8"))
+    base, remark = find_python((folder / ".binder" / "runtime.txt").read_text(encoding="utf-8"))
     print(remark, flush=True)
     python = install(base, folder, home)
     links, branches = build_site(python, folder, home), published_branches(folder)
-    paths = chosen or listed_notebooks(folder)
+    listed = [path.relative_to(folder).as_posix() for path in toc.notebooks(folder)]
+    paths = chosen or listed
     passed = failed = 0
     with serve(python, folder, home) as server:
         for path in paths:
@@ -357,7 +387,7 @@ def check(folder, home, chosen):
                 failed += 1
                 print(f"{path} FAILS: {problem}", flush=True)
     for page, leads_to in links.items():
-        if leads_to and f"{page}.ipynb" not in listed_notebooks(folder):
+        if leads_to and f"{page}.ipynb" not in listed:
             failed += 1
             print(f"{page} FAILS: a launch button without a notebook: {leads_to}", flush=True)
     print(f"{passed} passed, {failed} failed")

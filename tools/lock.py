@@ -1,4 +1,4 @@
-"""Resolve the three requirements files anew from pyproject.toml: `make lock`.
+"""Resolve the requirements files anew from pyproject.toml: `make lock`.
 
 One version of each package serves Python 3.11 to 3.13, because the notebooks store what these versions print.
 """
@@ -51,7 +51,7 @@ def main():
     ):
         more = resolve(*options, constraints=everything)
         write(name, header, [line for line in more if line not in reader])
-    write("requirements.txt", READER_HEADER, [*reader, "-e ."])
+    write(".binder/requirements.txt", READER_HEADER, reader)  # requirements.txt adds the package
 
 
 if __name__ == "__main__":

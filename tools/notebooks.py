@@ -1,6 +1,6 @@
 """Execute notebooks anew and store what they show in one canonical form: `make notebooks`.
 
-    python tools/notebooks.py [--normalize-only] [NOTEBOOK ...]     without names: every notebook of the book
+    python -m tools.notebooks [--normalize-only] [NOTEBOOK ...]     without names: every notebook of the book
 
 What is stored depends on the code and on nothing else: no time, no machine, no widget state. So a second run
 changes nothing, and a difference that git shows is a difference that a reader would see. Figures are stored in
@@ -19,10 +19,15 @@ import numpy as np
 from jupyter_client.manager import start_new_kernel
 from PIL import Image
 
-BOOK = Path(__file__).parents[1] / "book"
+from tools import toc
+
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE_INFO = {"name": "python", "pygments_lexer": "ipython3"}
 COLORS = 256  # of a stored figure
+ALONE = """\
+# This file does not run alone: it needs the book around it, whose package is
+# cossim_helpers. Get the whole repository and type `make lab`, or use Binder.
+"""
 
 
 def loads(text):
@@ -89,6 +94,7 @@ def normalize(notebook):
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata.pop("widgets", None)
     notebook.metadata |= {"kernelspec": KERNELSPEC, "language_info": LANGUAGE_INFO}
+    say_what_it_needs(notebook)
     count = 0
     for position, cell in enumerate(notebook.cells):
         cell.setdefault("id", hashlib.sha256(f"{position} {cell.source}".encode()).hexdigest()[:8])
@@ -107,6 +113,13 @@ def normalize(notebook):
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = stored_png(output.data["image/png"])
     return notebook
+
+
+def say_what_it_needs(notebook):
+    """Begin the first code cell, which fails in a notebook that was downloaded alone, with what such a reader lacks."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if any("cossim_helpers" in cell.source for cell in code) and not code[0].source.startswith(ALONE):
+        code[0].source = ALONE + code[0].source
 
 
 def execute(notebook, folder):
@@ -145,7 +158,7 @@ def refuse_errors(position, cell):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--normalize-only", action="store_true", help="keep the stored outputs")
-    parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(BOOK.glob("*.ipynb")))
+    parser.add_argument("notebooks", nargs="*", type=Path, default=toc.notebooks())
     options = parser.parse_args()
     failed = False
     for path in options.notebooks:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.notebooks import dumps, loads
+from tools.toc import notebooks
 
 BOOK = Path(__file__).parents[1] / "book"
 PAGE = BOOK / "notation.md"
@@ -117,11 +118,6 @@ def assigned(source):
     return stored | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
 
 
-def chapters():
-    """Return the notebooks in the order in which one reads them."""
-    return sorted(BOOK.glob("[0-9][0-9]_*.ipynb")) + sorted(BOOK.glob("appendix*.ipynb"))
-
-
 # --- the box of a chapter ---
 
 
@@ -205,7 +201,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help='write "First used" and the boxes anew')
     arguments = parser.parse_args()
-    page, uses = rows(PAGE.read_text(encoding="utf-8")), {path: use(path) for path in chapters()}
+    page, uses = rows(PAGE.read_text(encoding="utf-8")), {path: use(path) for path in notebooks()}
     if arguments.write:
         write(page, uses)
         page = rows(PAGE.read_text(encoding="utf-8"))

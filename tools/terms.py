@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tools.notebooks import dumps, loads
+from tools.toc import notebooks
 
 BOOK = Path(__file__).parents[1] / "book"
 GLOSSARY = BOOK / "glossary.md"
@@ -26,10 +27,6 @@ def words():
     """Return the words that the glossary defines."""
     body = re.search(r"```\{glossary\}\n:sorted:\n(.*?)```", GLOSSARY.read_text(encoding="utf-8"), re.DOTALL)[1]
     return re.findall(r"^(\S.*)$", body, re.MULTILINE)
-
-
-def chapters():
-    return sorted(BOOK.glob("[0-9][0-9]_*.ipynb")) + sorted(BOOK.glob("appendix*.ipynb"))
 
 
 def meant(link):
@@ -72,7 +69,7 @@ def main():
     parser.add_argument("--write", action="store_true", help="link them")
     arguments = parser.parse_args()
     missing = 0
-    for path in chapters():
+    for path in notebooks():
         notebook = loads(path.read_text(encoding="utf-8"))
         cells = prose(notebook)
         for word in words():

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from tools import toc
 from tools.measured import Number, constants, digest, measured, numbers
 from tools.notebooks import dumps, loads
 
@@ -217,13 +218,13 @@ class Book:
 
     def __init__(self, root=ROOT):
         self.root = root
-        self.notebooks = {path.name: loads(path.read_text("utf-8")) for path in sorted(root.glob("book/*.ipynb"))}
+        self.notebooks = {path.name: loads(path.read_text("utf-8")) for path in toc.notebooks(root)}
         sidecar = root / SIDECAR
         self.sidecar = (yaml.safe_load(sidecar.read_text("utf-8")) if sidecar.exists() else None) or {}
         self.texts, self.cells = [], {}
         for name, notebook in self.notebooks.items():
             self.read_notebook(name, notebook)
-        for path in sorted(root.glob("book/*.md")):
+        for path in toc.texts(root):
             for anchor, text in sections(path.read_text("utf-8")):
                 self.add_beside(f"{path.name}#{anchor}", path.name, text)
         for claim in yaml.safe_load((root / LEDGER).read_text("utf-8"))["claims"]:

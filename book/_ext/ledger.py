@@ -176,11 +176,10 @@ class Claims(SphinxDirective):
 
     def run(self):
         root = Path(self.env.srcdir)
-        for file in _sources(root):
+        for file in _sources(self.env):
             self.env.note_dependency(file)
         claims, pending = read_ledger(root / LEDGER)
-        notebooks = {self.env.path2doc(str(path)): path for path in sorted(root.glob("book/*.ipynb"))}
-        notebooks = {doc: path for doc, path in notebooks.items() if doc in self.env.found_docs}
+        notebooks = {self.env.path2doc(str(path)): path for path in _notebooks(self.env)}
         checks = {doc: notebook_checks(path) for doc, path in notebooks.items()}
         marks = [mark for path in sorted(root.glob(TESTS)) for mark in marked_tests(path)]
 
@@ -311,13 +310,20 @@ def resolve(app, env, node, content):
 
 def read_again(app, env, added, changed, removed):
     """Read the ledger's page again where a notebook or a test module is new; the others are its dependencies."""
-    sources = set(_sources(Path(env.srcdir)))
+    sources = set(_sources(env))
     return [doc for doc, files in env.dependencies.items() if LEDGER in files and sources - set(files)]
 
 
-def _sources(root):
-    patterns = ("book/*.ipynb", TESTS)
-    return [LEDGER, *(str(path.relative_to(root)) for pattern in patterns for path in sorted(root.glob(pattern)))]
+def _notebooks(env):
+    """The notebooks that the table of contents lists: copies may lie beside them."""
+    paths = (Path(env.doc2path(doc)) for doc in sorted(env.found_docs))
+    return [path for path in paths if path.suffix == ".ipynb"]
+
+
+def _sources(env):
+    root = Path(env.srcdir)
+    paths = [*_notebooks(env), *sorted(root.glob(TESTS))]
+    return [LEDGER, *(str(path.relative_to(root)) for path in paths)]
 
 
 def setup(app):

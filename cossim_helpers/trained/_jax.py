@@ -1,4 +1,8 @@
-"""Training with JAX: the only module that imports it. 350 MB installed, and a second to load."""
+"""Training with JAX: the only module that imports it. 350 MB installed, and a second to load.
+
+It computes on the CPU, unless the caller has named a platform (`JAX_PLATFORMS`): on a machine with another device the
+numbers would be others, and where JAX has no driver for that device, it says so on stderr.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ import optax
 
 from . import models
 from .models import Recipe, input_rows, item_vectors, user_vectors
+
+if jax.config.jax_platforms is None:
+    jax.config.update("jax_platforms", "cpu")
 
 WEIGHTS = ("W", "B", "W2", "E", "V1", "V2")  # what decay acts on: neither biases nor gains nor the scale
 WEIGHT_KEYS_FROM = 1_000_000  # far above the number of any epoch: a weight's key is never an epoch's

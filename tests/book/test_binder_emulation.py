@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,8 @@ def write_book(folder):
     (pages / "text.md").write_text("# Text")
     chapters = [{"file": f"book/{name}"} for name in ("no_package", "stderr", "text")]
     (folder / "_toc.yml").write_text(yaml.safe_dump({"format": "jb-book", "root": "book/good", "chapters": chapters}))
-    (folder / "runtime.txt").write_text("python-3.11\n")
+    (folder / ".binder").mkdir()
+    (folder / ".binder" / "runtime.txt").write_text("python-3.11\n")
     workflow = folder / ".github" / "workflows" / "publish.yml"
     workflow.parent.mkdir(parents=True)
     workflow.write_text("on: {push: {branches: [main]}}\n")
@@ -205,6 +207,46 @@ def test_only_what_git_knows_is_copied(tmp_path):
     assert (folder / "book" / "ü 1.ipynb").read_text() == "changed"
 
 
+@pytest.mark.parametrize("git", [True, False], ids=["unknown to git", "no git"])
+def test_without_a_clone_all_files_are_taken_but_what_is_made(tmp_path, monkeypatch, capsys, git):
+    root, folder = tmp_path / "ü 1", tmp_path / "folder"
+    for name in ("book/a.ipynb", ".binder/requirements.txt", ".venv/b", "_build/c", "tools/__pycache__/d.pyc"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    if not git:
+        monkeypatch.setenv("PATH", "")
+    binder.copy_tracked_files(folder, root)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert names == {"book/a.ipynb", ".binder/requirements.txt"}
+    assert "ü 1 is no clone" in capsys.readouterr().out
+
+
+def test_an_edit_that_no_notebook_would_see_is_noticed(tmp_path):
+    for name in ("folder", "elsewhere"):
+        (tmp_path / name / "cossim_helpers").mkdir(parents=True)
+        for module in ("__init__.py", binder.EDITED):
+            (tmp_path / name / "cossim_helpers" / module).write_text("A = 1\n")
+    folder = tmp_path / "folder"
+    (folder / "book").mkdir()
+
+    def edit(path):
+        binder.refuse_deaf_edits(sys.executable, folder, os.environ | {"PYTHONPATH": str(path)})
+
+    edit(folder)
+    with pytest.raises(RuntimeError, match=r"has no effect: notebooks import .*elsewhere"):
+        edit(tmp_path / "elsewhere")
+    assert (folder / "cossim_helpers" / binder.EDITED).read_text() == "A = 1\n"
+
+
+def test_binder_finds_nothing_at_the_root_to_install_anew_for_each_commit():
+    """repo2docker reads .binder/ alone; a line that names a file would make it install everything after each commit."""
+    lock = (ROOT / ".binder" / "requirements.txt").read_text(encoding="utf-8")
+    assert re.fullmatch(r"(?:#.*\n|[\w.-]+==[\w.!+-]+(?: ; .*)?\n)+", lock)
+    assert os.access(ROOT / ".binder" / "postBuild", os.X_OK)
+    assert not (ROOT / "runtime.txt").exists()
+    assert not (ROOT / "binder").exists()  # a second folder would be an error
+
+
 def test_the_python_of_runtime_txt_or_this_one_said_aloud():
     version = "{}.{}".format(*sys.version_info)
     python, remark = binder.find_python(f"python-{version}\n")
@@ -229,6 +271,9 @@ def test_the_environment_is_nobody_elses(monkeypatch, tmp_path):
 @pytest.mark.parametrize("extensions", ["jupyterlab-myst enabled OK", '"jupyterlab-myst" is not compatible with'])
 def test_an_extension_that_does_not_fit_is_noticed(monkeypatch, tmp_path, extensions):
     monkeypatch.setattr(binder, "call", lambda *command, **options: extensions)
+    monkeypatch.setattr(binder, "refuse_deaf_edits", lambda *_: None)
+    (tmp_path / ".binder").mkdir()
+    (tmp_path / ".binder" / "requirements.txt").write_text("")
     if "not compatible" in extensions:
         with pytest.raises(RuntimeError, match="not compatible"):
             binder.install(sys.executable, tmp_path, tmp_path)

@@ -8,13 +8,14 @@ import pytest
 import yaml
 
 from cossim_helpers import LOSSES, determined
+from tools import toc
 from tools.notebooks import loads
 
 BOOK = Path(__file__).parents[2] / "book"
 DECIDE = (BOOK / "decide.md").read_text(encoding="utf-8")
 MODELS = DECIDE.split("## Which equation are you?")[1].split("## What to set")[0]
 CHAPTER = loads((BOOK / "11_what_your_loss_determines.ipynb").read_text(encoding="utf-8"))
-PAGES = "".join(path.read_text(encoding="utf-8") for path in [*BOOK.glob("*.md"), *BOOK.glob("*.ipynb")])
+PAGES = "".join(path.read_text(encoding="utf-8") for path in toc.pages())
 
 # A row of the guide's table of models, and the losses that it is about.
 ROWS = {

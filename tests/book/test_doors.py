@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 
 import cossim_helpers
+from tools import toc
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
@@ -102,7 +103,7 @@ def test_a_question_has_one_sentence_and_a_link_to_the_place(row):
 def test_a_link_into_a_fold_has_words_of_its_own(page):
     """Else it would read "Details: …"."""
     plain = set(re.findall(r"\{ref\}`([\w-]+)`", page))
-    notebooks = "".join(path.read_text(encoding="utf-8") for path in BOOK.glob("*.ipynb"))
+    notebooks = "".join(path.read_text(encoding="utf-8") for path in toc.notebooks())
     folds = set(re.findall(r"\(([\w-]+)\)=(?:\\n|\",|\s|\")*#+ Details: ", notebooks))
     assert folds
     assert plain & folds == set()

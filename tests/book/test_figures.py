@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tools import toc
 from tools.notebooks import COLORS, loads, palette, stored_png
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "book").rglob("*.ipynb"))
+NOTEBOOKS = toc.notebooks()
 PHONE = 390 - 2  # pixels that a figure has on a phone (book/_static/figures.css)
 READABLE = 9  # pixels, the least height of a letter's box
 POINTS = 72  # in an inch

@@ -8,10 +8,12 @@ from pathlib import Path
 import ledger
 import pytest
 
+from tools import toc
+
 ROOT = Path(__file__).parents[2]
 CLAIMS, PENDING = ledger.read_ledger(ROOT / ledger.LEDGER)
 IDS = [claim["id"] for claim in CLAIMS]
-NOTEBOOKS = {path: ledger.notebook_checks(path) for path in sorted((ROOT / "book").glob("*.ipynb"))}
+NOTEBOOKS = {path: ledger.notebook_checks(path) for path in toc.notebooks()}
 MARKS = [mark for path in sorted(ROOT.glob(ledger.TESTS)) for mark in ledger.marked_tests(path)]
 EXECUTED = {(check.claim, path) for path, checks in NOTEBOOKS.items() for check in checks if check.executed}
 TESTED = {mark.claim for mark in MARKS if mark.runs}
@@ -25,9 +27,7 @@ def labels_of(path):
     return set(re.findall(r"^ *(?::label: *([\w-]+)|\(([\w-]+)\)=) *$", text, re.MULTILINE))
 
 
-LABELS = {
-    a or b for suffix in ("ipynb", "md") for path in (ROOT / "book").glob(f"*.{suffix}") for a, b in labels_of(path)
-}
+LABELS = {a or b for path in toc.pages() for a, b in labels_of(path)}
 
 
 def gaps(claims, pending, executed, tested):

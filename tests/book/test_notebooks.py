@@ -3,15 +3,17 @@
 import ast
 import html
 import re
+import symtable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tools.notebooks import dumps, loads, normalize
+from tools import toc
+from tools.notebooks import ALONE, dumps, loads, normalize
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((ROOT / "book").rglob("*.ipynb"))
+NOTEBOOKS = toc.notebooks()
 CHECKS = {"check", "check_differs", "check_at_most", "check_at_least"}
 WIDGETS = {"interact", "interactive_output"}
 MACHINE_PATH = re.compile(
@@ -155,9 +157,72 @@ def test_only_sliders_escape_the_comparison(code_cells):
         widgets = [arguments[0].id for name, arguments in calls(cell) if name in WIDGETS]
         if "nbval-ignore-output" in tags(cell) or widgets:
             assert widgets, f"{cell.id} is not compared, and moves no slider"
-            assert tags(cell) >= {"nbval-ignore-output", "remove-output"}, cell.id
+            assert tags(cell) >= {"nbval-ignore-output", "remove-output", "skip-execution"}, cell.id
             assert set(widgets) <= compared_calls, f"no compared cell before {cell.id} calls {widgets}"
             assert not CHECKS & {name for name, _ in calls(cell)}, f"{cell.id} checks something where nobody compares"
         else:
             assert "remove-output" not in tags(cell), f"{cell.id}: an output that is removed is not compared"
             compared_calls |= {name for name, _ in calls(cell)}
+
+
+# Wherever it is run
+
+
+def test_each_slider_is_skipped_by_runners_that_hang_on_it(code_cells):
+    """nbclient, and so `jupyter execute`, nbconvert and papermill; see "Known faults" in CONTRIBUTING.md."""
+    for cell in code_cells:
+        sliders = WIDGETS & {name for name, _ in calls(cell)}
+        assert bool(sliders) == ("skip-execution" in tags(cell)), cell.id
+
+
+def test_nothing_needs_what_a_skipped_cell_defines(code_cells):
+    skipped = {cell.id: names(cell)[0] for cell in code_cells if "skip-execution" in tags(cell)}
+    rest = [names(cell) for cell in code_cells if cell.id not in skipped]
+    for cell, given in skipped.items():
+        assert not given & set().union(*(sets[0] | sets[1] for sets in rest)), cell
+
+
+def names(cell):
+    """Return (the names that a cell gives to what is not a function's own, those of them that it uses)."""
+    tables, given, used = [symtable.symtable(cell.source, cell.id, "exec")], set(), set()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        top = table.get_type() == "module"
+        shared = [symbol for symbol in table.get_symbols() if top or symbol.is_global()]
+        given |= {symbol.get_name() for symbol in shared if symbol.is_assigned() or symbol.is_imported()}
+        used |= {symbol.get_name() for symbol in shared if symbol.is_referenced()}
+    return given, used
+
+
+def test_names_of_a_cell_are_those_that_other_cells_share():
+    source = "import a\nb = c\ndef d(e):\n    f = g\n    global h\n    h = 1\n[i for j in k]"
+    given, used = names(type("Cell", (), {"source": source, "id": "x"}))
+    assert given == {"a", "b", "d", "h"}
+    assert used >= {"c", "g", "i", "k"}
+    assert not used & {"e", "f", "j"}
+
+
+def test_no_path_depends_on_the_folder_in_which_it_runs(code_cells):
+    """`stored_table` finds what the book keeps."""
+    texts = [
+        (cell.id, node.value)
+        for cell in code_cells
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert [found for found in texts if re.match(r"\.{1,2}/|(?:studies|benchmarks|book|results)/", found[1])] == []
+
+
+def test_a_notebook_says_what_it_needs_where_it_fails_without_it(code_cells):
+    """In its first code cell, in the words of tools/notebooks.py; test_it_is_stored_as_make_notebooks_stores_it too."""
+    assert "cossim_helpers" in code_cells[0].source
+    assert code_cells[0].source.startswith(ALONE)
+    assert ALONE not in "".join(cell.source for cell in code_cells[1:])
+
+
+def test_jax_looks_for_no_device(code_cells):
+    """Else it writes a notice to stderr on a machine with a device that it has no driver for."""
+    for cell in code_cells:
+        if re.search(r"^import jax$", cell.source, re.MULTILINE):
+            assert 'jax.config.update("jax_platforms", "cpu")' in cell.source, cell.id

@@ -4,13 +4,14 @@ import nbformat
 import pytest
 
 from tools import symbols
+from tools.toc import notebooks
 
 PAGE = symbols.rows(symbols.PAGE.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def uses():
-    return {path: symbols.use(path) for path in symbols.chapters()}
+    return {path: symbols.use(path) for path in notebooks()}
 
 
 def test_the_book_keeps_to_its_notation(uses):

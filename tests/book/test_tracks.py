@@ -9,10 +9,11 @@ import tracks
 from docutils import nodes
 from docutils.core import publish_doctree
 
+from tools import toc
 from tools.notebooks import loads
 
 BOOK = Path(__file__).parents[2] / "book"
-CHAPTERS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
+CHAPTERS = [path for path in toc.notebooks() if path.name[0].isdigit()]
 
 
 def page(folder, *cells):

@@ -12,13 +12,12 @@ import tracks
 import wayfinding
 import yaml
 
-from tools import terms
+from tools import terms, toc
 from tools.notebooks import loads
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "book"
-NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
-PAGES = sorted([*NOTEBOOKS, *BOOK.glob("*.md")])
+NOTEBOOKS, PAGES = toc.notebooks(), toc.pages()
 LEDGER = yaml.safe_load((ROOT / "cossim_helpers" / "claims.yml").read_text(encoding="utf-8"))
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 LISTED = [Path(chapter["file"]).name for part in TOC["parts"] for chapter in part["chapters"]]
@@ -143,7 +142,7 @@ def test_each_chapter_links_words_to_the_glossary(path):
     assert len(words) == len(set(words)), "a chapter links a word once"
 
 
-@pytest.mark.parametrize("path", terms.chapters(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_word_is_linked_where_a_chapter_first_uses_it(path):
     cells = terms.prose(loads(path.read_text(encoding="utf-8")))
     assert [word for word in terms.words() if terms.first_use(cells, word)] == [], "run: python -m tools.terms --write"

@@ -3,6 +3,9 @@
 import functools
 import itertools
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import jax
@@ -411,3 +414,21 @@ GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
 def test_cosine_training_refuses_by_name(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(("platforms", "said"), [(None, False), ("cpu", False), ("", True)])
+def test_no_output_depends_on_a_device_that_jax_finds(platforms, said):
+    """On a machine with an NVIDIA device, or in WSL2, JAX would say on stderr that it has no driver for it."""
+    program = """
+import jax._src.hardware_utils as hardware
+hardware._NVIDIA_GPU_DEVICES = ["/"]  # a path that exists, in the place of /dev/nvidia0 and /dev/dxg
+import jax
+import cossim_helpers.trained._jax
+print(jax.numpy.ones(3).sum(), jax.default_backend())
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
+    environment |= {} if platforms is None else {"JAX_PLATFORMS": platforms}  # "" is a reader's own wish: any device
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "3.0 cpu\n"
+    assert ("NVIDIA" in done.stderr) == said
+    assert said or done.stderr == ""

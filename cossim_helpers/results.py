@@ -1,0 +1,61 @@
+"""The tables of long studies, which the book keeps beside the package and the notebooks read.
+
+Beside the stages. A notebook finds them from whichever folder it is run in: the package knows where the book is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDERS = ("studies/results", "benchmarks/results")
+BOOK = Path(__file__).parents[1]  # where the package is installed from the book itself, as `make lab` and Binder do
+
+
+class TableNotFound(FileNotFoundError):
+    """A stored table is not there. In a notebook its words alone appear, no traceback."""
+
+    def __init__(self, name: str):
+        super().__init__(
+            f"Stopped: the table {name} is not here. It belongs to the book, not to the package alone.\n"
+            "Get the whole repository of the book, and type in its folder: make lab\n"
+            "The page of this chapter shows all outputs without it."
+        )
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()
+
+
+def stored_table(name: str) -> Path:
+    """Where the book keeps a table that one of its long studies computed.
+
+    It is sought beside the package, then in the folder where Python runs and in those around it.
+
+    Parameters
+    ----------
+    name : str
+        Such as "remedies.csv", a file of `studies/results` or of `benchmarks/results`.
+
+    Returns
+    -------
+    Path
+        Of an existing file.
+
+    Raises
+    ------
+    TableNotFound
+        Where there is no such file, as beside a notebook that was downloaded alone.
+    TypeError, ValueError
+        For a name that is no text, or that leads to another folder.
+
+    Source: `make study` and `make bench` compute these tables anew.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name takes a text, got {name!r} ({type(name).__name__})")
+    if not name or Path(name).name != name:
+        raise ValueError(f"name takes the name of a file, without a folder, got {name!r}")
+    here = Path.cwd()
+    for root in (BOOK, here, *here.parents):
+        for folder in FOLDERS:
+            if (path := root / folder / name).is_file():
+                return path
+    raise TableNotFound(name)
