@@ -74,7 +74,7 @@ from .similarity import (
     user_item_cosine,
     user_user_cosine,
 )
-from .simulation import Interactions, simulate_interactions
+from .simulation import Interactions, simulate_interactions, simulate_users
 from .spectra import Spectrum, item_gram, spectrum, spectrum_from_gram
 from .tables import Table
 from .trained.contrastive import ContrastiveModel, max_norm, train_contrastive
@@ -172,6 +172,7 @@ __all__ = [
     "shifted_pmi",
     "shrinkage",
     "simulate_interactions",
+    "simulate_users",
     "slide_cone",
     "solve_factor_penalty",
     "solve_product_penalty",

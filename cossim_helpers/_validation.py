@@ -171,3 +171,35 @@ def require_same(what: str, got: object, takes: object) -> None:
     """Raise unless two shapes or sizes agree; `what` says of which arguments they are."""
     if got != takes:
         raise ValueError(f"{what}: got {got}, takes {takes}")
+
+
+def seed_sequence(rng) -> np.random.SeedSequence:
+    """The SeedSequence that `rng` stands for, for draws that are keyed by number: never mutated.
+
+    The state of a Generator gives it, and moves on.
+    """
+    if isinstance(rng, np.random.SeedSequence):
+        return rng
+    if isinstance(rng, (np.random.Generator, np.random.BitGenerator)):
+        words = np.random.default_rng(rng).integers(2**32, size=4, dtype=np.uint32)  # 128 bits, as many as its pool has
+        return np.random.SeedSequence(words.tolist())
+    return np.random.SeedSequence(_entropy(rng))
+
+
+def generator(rng) -> np.random.Generator:
+    """The Generator that `rng` stands for, for draws one after another: `rng` itself if it is one."""
+    kinds = (np.random.SeedSequence, np.random.Generator, np.random.BitGenerator)
+    return np.random.default_rng(rng if isinstance(rng, kinds) else _entropy(rng))
+
+
+def _entropy(rng):
+    """An integer, a list of integers, or None: all else is refused."""
+    if rng is None:
+        return None
+    try:
+        if isinstance(rng, (list, tuple, np.ndarray)) and np.ndim(rng) == 1 and len(rng):
+            return [whole_number("rng", part, low=0) for part in rng]
+        return whole_number("rng", rng, low=0)
+    except (TypeError, ValueError) as error:
+        takes = "rng takes an integer of at least 0, several of them, a SeedSequence, a Generator or None"
+        raise type(error)(f"{takes}, got {rng!r}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._validation import (
+    generator,
     item_integers,
     real_array,
     real_number,
@@ -240,16 +241,16 @@ def hold_out(X, share: float = 0.2, *, min_items: int = 5, rng=0) -> tuple[np.nd
         Above 0 and below 1.
     min_items : int
         At least 2, so that a part is never empty.
-    rng : int, SeedSequence, Generator or None
+    rng : int, sequence of int, SeedSequence, Generator or None
     """
     X, share = zero_one_matrix("X", X), real_number("share", share, above=0.0, below=1.0)
-    min_items = whole_number("min_items", min_items, low=2)
+    min_items, rng = whole_number("min_items", min_items, low=2), generator(rng)
     X = X[X.sum(axis=1) >= min_items]
     if not len(X):
         raise ValueError(f"X takes a user with at least min_items = {min_items} items, got none")
     k_u = X.sum(axis=1, keepdims=True)
     n_held = np.minimum(np.ceil(share * k_u), k_u - 1)
-    lot = np.where(X > 0, np.random.default_rng(rng).random(X.shape), 2.0)
+    lot = np.where(X > 0, rng.random(X.shape), 2.0)
     held = (np.argsort(np.argsort(lot, axis=1), axis=1) < n_held).astype(float)
     return X - held, held
 

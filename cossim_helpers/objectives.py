@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ._validation import (
+    generator,
     instance_of,
     penalty,
     plain_array,
@@ -92,7 +93,7 @@ def minimize_product_penalty(X, lam: float, k: int, *, start: Factors | None = N
         Columns of A and B, at least 1; it may exceed the rank of X.
     start : Factors, optional
         Where to start, A and B of shape (p, k). Default: entries from N(0, 0.5²).
-    rng : int or numpy Generator
+    rng : int, sequence of int, SeedSequence, Generator or None
         Draws the default start, A before B.
 
     Returns
@@ -176,9 +177,9 @@ def minimize_factors(
 
 def _minimize_penalty(value, slope, X, lam, k, start, rng):
     X, lam, k = real_matrix("X", X), penalty(lam), whole_number("k", k, low=1)
-    shape = (X.shape[1], k)
+    shape, rng = (X.shape[1], k), generator(rng)
     if start is None:
-        start = Factors(*(0.5 * np.random.default_rng(rng).standard_normal((2, *shape))))
+        start = Factors(*(0.5 * rng.standard_normal((2, *shape))))
     A = instance_of("start", start, Factors).A
     require_same("start, with A of as many rows as X has columns, and k columns", A.shape, shape)
     A, B = _lbfgs(lambda A, B: (value(X, A, B, lam), slope(X, A, B, lam)), [start.A, start.B], 1e-6, 20_000)

@@ -8,9 +8,8 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from ._validation import one_of, real_array, real_number, whole_number
-
-USERS_PER_BLOCK = 500  # part of the law of the draws: another value draws other data from the same seed
+from ._draws import World, child, draw_items, draw_users
+from ._validation import one_of, real_array, real_number, seed_sequence, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +74,11 @@ def simulate_interactions(
         α of the Dirichlet law; not used by the uniform one.
     activity_exponent, min_activity, max_activity : float, int, int
         P(k_u = k) ∝ k^{-exponent} on min_activity … max_activity (default: half of the items).
-    rng : int, SeedSequence, Generator or None
-        Source of the randomness (SPEC 7). One child seeds the items and one each block of 500 users,
-        so users of a block are the same however many follow, and blocks can be drawn anywhere.
+    rng : int, sequence of int, SeedSequence, Generator or None
+        Source of the randomness (SPEC 7). One child of this seed draws the items and one each block of 500 users,
+        so users are the same however many follow, and can be drawn anywhere (`simulate_users`). A SeedSequence
+        stays as it is, and gives the same data each time. A Generator draws the seed, and moves on: its state
+        decides, and a second call gives other data. None takes a seed from the system.
 
     Returns
     -------
@@ -101,6 +102,107 @@ def simulate_interactions(
     ((300, 40), (40,), (300, 4))
     """
     n_users = whole_number("n_users", n_users, low=1)
+    world = _world(
+        n_items,
+        n_clusters,
+        cluster_probabilities=cluster_probabilities,
+        popularity_law=popularity_law,
+        popularity_exponents=popularity_exponents,
+        preference_law=preference_law,
+        preference_concentration=preference_concentration,
+        activity_exponent=activity_exponent,
+        min_activity=min_activity,
+        max_activity=max_activity,
+        rng=rng,
+    )
+    X, preference = draw_users(world, 0, n_users)
+    return Interactions(X, world.item_cluster, world.item_popularity, preference)
+
+
+def simulate_users(
+    first: int,
+    count: int,
+    n_items: int = 1_000,
+    n_clusters: int = 5,
+    *,
+    cluster_probabilities=None,
+    popularity_law: Literal["rank", "random"] = "rank",
+    popularity_exponents: tuple[float, float] = (0.25, 1.5),
+    preference_law: Literal["dirichlet", "uniform"] = "dirichlet",
+    preference_concentration: float = 1.0,
+    activity_exponent: float = 0.5,
+    min_activity: int = 1,
+    max_activity: int | None = None,
+    rng=0,
+) -> sp.csr_array:
+    r"""Some rows of the X of `simulate_interactions`: for data that no machine holds as a whole.
+
+    The items a user consumes depend on the user's number, on `rng` and on the other arguments below. So
+
+        simulate_users(first, count, …) = simulate_interactions(n_users, …).X[first : first + count]
+
+    bit for bit, for every n_users ≥ first + count, wherever and in whatever order rows are drawn.
+
+    Parameters
+    ----------
+    first : int
+        Number of the first user, from 0 on, without limit. Users of a block of 500 share one stream of random
+        numbers, so a multiple of 500 wastes no work.
+    count : int
+        How many users, at least 1.
+    n_items, n_clusters, and what follows
+        As for `simulate_interactions`. For rows of one data set pass the same integer or SeedSequence as `rng`:
+        a Generator draws another data set at each call, and None does so, too.
+
+    Returns
+    -------
+    scipy.sparse.csr_array, shape (count, n_items)
+        1.0 where a user consumed an item. No other entry is stored.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `simulate_interactions`, for these users.
+
+    Examples
+    --------
+    >>> whole = simulate_interactions(1_200, 40, 4, rng=1).X
+    >>> part = simulate_users(700, 300, 40, 4, rng=1)
+    >>> part.shape, (part != whole[700:1_000]).nnz
+    ((300, 40), 0)
+    """
+    first = whole_number("first", first, low=0)
+    count = whole_number("count", count, low=1)
+    world = _world(
+        n_items,
+        n_clusters,
+        cluster_probabilities=cluster_probabilities,
+        popularity_law=popularity_law,
+        popularity_exponents=popularity_exponents,
+        preference_law=preference_law,
+        preference_concentration=preference_concentration,
+        activity_exponent=activity_exponent,
+        min_activity=min_activity,
+        max_activity=max_activity,
+        rng=rng,
+    )
+    return draw_users(world, first, count)[0]
+
+
+def _world(
+    n_items,
+    n_clusters,
+    *,
+    cluster_probabilities,
+    popularity_law,
+    popularity_exponents,
+    preference_law,
+    preference_concentration,
+    activity_exponent,
+    min_activity,
+    max_activity,
+    rng,
+):
     n_items = whole_number("n_items", n_items, low=1)
     n_clusters = whole_number("n_clusters", n_clusters, low=1)
     p_c = _cluster_probabilities(cluster_probabilities, n_clusters)
@@ -112,75 +214,12 @@ def simulate_interactions(
         max_activity = max(n_items // 2, 1)
     max_activity = whole_number("max_activity", max_activity, low=1, high=n_items, why=" (n_items)")
     min_activity = whole_number("min_activity", min_activity, low=1, high=max_activity, why=" (max_activity)")
-    activity = np.arange(min_activity, max_activity + 1)  # the values that k_u takes
+    activity = np.arange(min_activity, max_activity + 1, dtype=np.intp)  # np.repeat takes no wider integers
     activity_law = activity ** -real_number("activity_exponent", activity_exponent)
     activity_law /= activity_law.sum()
-
-    n_blocks = -(-n_users // USERS_PER_BLOCK)
-    item_rng, *block_rngs = np.random.default_rng(rng).spawn(1 + n_blocks)
-    item_cluster, item_popularity = _draw_items(item_rng, n_items, p_c, popularity_law, beta_range)
-
-    def draw_preference(block_rng):
-        if preference_law == "dirichlet":
-            return block_rng.dirichlet(np.full(n_clusters, alpha), USERS_PER_BLOCK)
-        return block_rng.random((USERS_PER_BLOCK, n_clusters))
-
-    blocks = []
-    for block_rng in block_rngs:  # always whole blocks, so that a longer simulation begins with a shorter one
-        preference = draw_preference(block_rng)
-        k_u = block_rng.choice(activity, USERS_PER_BLOCK, p=activity_law)
-        weights = preference[:, item_cluster] * item_popularity  # (users, p), proportional to p_ui
-        blocks.append((preference, k_u, _draw_without_replacement(block_rng, weights, k_u)))
-
-    preference, k_u, items = (np.concatenate(parts) for parts in zip(*blocks))
-    indptr = np.concatenate([[0], np.cumsum(k_u[:n_users])])
-    X = sp.csr_array((np.ones(indptr[-1]), items[: indptr[-1]], indptr), shape=(n_users, n_items))
-    return Interactions(X, item_cluster, item_popularity, preference[:n_users])
-
-
-def _draw_items(rng, n_items, p_c, popularity_law, beta_range):
-    """Cluster and popularity of each item, sorted by cluster, then by falling popularity."""
-    beta = rng.uniform(*beta_range, size=p_c.size)  # β_c
-    item_cluster = np.sort(rng.choice(p_c.size, n_items, p=p_c))
-    sizes = np.bincount(item_cluster, minlength=p_c.size)
-    if popularity_law == "rank":
-        popularity = [np.arange(1.0, size + 1) ** -b for size, b in zip(sizes, beta)]
-    else:
-        popularity = [
-            np.sort(_bounded_power_law(rng.random(size), b, 1 / n_items))[::-1] for size, b in zip(sizes, beta)
-        ]
-    return item_cluster, np.concatenate(popularity)
-
-
-def _bounded_power_law(u, beta, low):
-    """The quantiles at u of the density ∝ x^{-β} on [low, 1]."""
-    if np.isclose(beta, 1.0, rtol=0, atol=1e-9):  # x^0 - 1 over 0: the logarithm is its limit
-        return low ** (1 - u)
-    a = 1 - beta
-    return (low**a + u * (1 - low**a)) ** (1 / a)
-
-
-def _draw_without_replacement(rng, weights, k_u):
-    """Column indices of the k_u[r] draws without replacement from each row r, rising, all rows one after another.
-
-    Item i rings after an exponential time with rate w_i; the first k to ring are k draws without replacement
-    with probabilities proportional to w.
-    """
-    with np.errstate(divide="ignore", over="ignore"):  # weight 0, or too small for its time to be a number: never rings
-        ring_time = rng.standard_exponential(weights.shape) / weights
-    possible = np.count_nonzero(np.isfinite(ring_time), axis=1)
-    if (k_u > possible).any():
-        short = int(np.argmax(k_u > possible))
-        raise ValueError(
-            f"max_activity: a user draws {k_u[short]} items, but only {possible[short]} have a "
-            "positive probability for them; take a smaller max_activity"
-        )
-    last = np.take_along_axis(np.sort(ring_time, axis=1), k_u[:, None] - 1, axis=1)  # (users, 1)
-    drawn = ring_time <= last
-    for row in np.flatnonzero(drawn.sum(axis=1) > k_u):  # two rang at the same instant: either will do
-        drawn[row] = False
-        drawn[row, np.argsort(ring_time[row])[: k_u[row]]] = True
-    return np.nonzero(drawn)[1].astype(np.int32)
+    seed = seed_sequence(rng)
+    items = draw_items(child(seed, 0), n_items, p_c, popularity_law, beta_range)
+    return World(*items, preference_law, np.full(n_clusters, alpha), activity, activity_law, seed)
 
 
 def _cluster_probabilities(value, n_clusters):

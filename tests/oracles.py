@@ -258,3 +258,25 @@ def free_directions(P, Q, spec, learned, sizes=None, gain=None):
         dull = nuisance(name, value)
         moved[name] = rank(change - dull @ np.linalg.lstsq(dull, change, rcond=None)[0])
     return directions, moved
+
+
+def interactions_by_sorting(data, n_clusters, *, exponent, least, most, alpha, seed):
+    """X anew, dense, from the items of `data`: whole blocks of 500 users, and every user's times sorted in float64.
+
+    `alpha` is the Dirichlet law's, or None for uniform preferences.
+    """
+    n_users, n_items = data.X.shape
+    values = np.arange(least, most + 1)
+    law = values**-exponent / np.sum(values**-exponent)
+    blocks = []
+    for child in np.random.SeedSequence(seed).spawn(1 + -(-n_users // 500))[1:]:
+        rng = np.random.default_rng(child)
+        preference = rng.random((500, n_clusters)) if alpha is None else rng.dirichlet([alpha] * n_clusters, 500)
+        k_u = rng.choice(values, 500, p=law)
+        times = rng.standard_exponential((500, n_items))
+        X = np.zeros((500, n_items))
+        for u in range(500):
+            order = np.argsort(times[u] / (preference[u, data.item_cluster] * data.item_popularity))
+            X[u, order[: k_u[u]]] = 1
+        blocks.append(X)
+    return np.concatenate(blocks)[:n_users]

@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from .._validation import require_same, whole_number
+from .._validation import generator, require_same, whole_number
 from .neighbors import View, nearest, shared
 from .tables import as_vectors, chosen_rows, exact_blocks, interval, require_different
 
@@ -88,7 +88,7 @@ def compare_embeddings(E1, E2, *, k: int = 10, n_queries: int = 500, rng=0) -> C
         Neighbors, from 1 to n − 1.
     n_queries : int
         Rows whose neighbors are compared, at most; drawn by `rng`. Their neighbors are sought among all rows.
-    rng : int, Generator or SeedSequence
+    rng : int, sequence of int, SeedSequence, Generator or None
 
     Returns
     -------
@@ -105,7 +105,7 @@ def compare_embeddings(E1, E2, *, k: int = 10, n_queries: int = 500, rng=0) -> C
     k = whole_number("k", k, low=1, high=n - 1, why=", one less than there are rows")
     require_different("E1", E1)
     require_different("E2", E2)
-    rng = np.random.default_rng(rng)
+    rng = generator(rng)
     queries = chosen_rows(E1, whole_number("n_queries", n_queries, low=1), rng, E2, names="E1 and E2 take")
     mapped, rotation_fit, map_fit = _mapped(E1, E2, rng.permutation(n) % 2)
     target, *both = (nearest(table, queries, [View(k)])[0] for table in (E2, E1, mapped))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import one_of, real_number, require_same, whole_number
+from .._validation import generator, one_of, real_number, require_same, whole_number
 from ..fibers import freedom
 from ..losses import LOSSES, Determined, determined
 from .anatomy import HUB_ROWS, Anatomy, Hubness, anatomy, hubness
@@ -118,7 +118,7 @@ def audit_embeddings(
         Draws of each gauge, each looked at on a fifth of the queries.
     spread : float
         From 1 to 1e6: a gauge D has entries log-uniform in [1/spread, spread].
-    rng : int, Generator or SeedSequence
+    rng : int, sequence of int, SeedSequence, Generator or None
     done : callable, optional
         Is told the share of the search that is done.
 
@@ -148,7 +148,7 @@ def audit_embeddings(
     spread = real_number("spread", spread, at_least=1.0, at_most=WIDEST)
     if not callable(done):
         raise TypeError(f"done takes a function of one number, got {done!r}")
-    rng = np.random.default_rng(rng)
+    rng = generator(rng)
     queries = chosen_rows(E, n_queries, rng)
     require_different("E", E)
     sides = None if other is None else (_gram("other", other), _gram("E", E))

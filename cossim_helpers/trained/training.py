@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._validation import (
+    generator,
     instance_of,
     non_negative,
     one_of,
@@ -30,7 +31,7 @@ def train_model(X, recipe: Recipe, *, rng=0) -> TrainedModel:
     X : array_like or sparse array, shape (n, p)
         0/1, no empty row, n ≥ batch_size.
     recipe : Recipe
-    rng : int, SeedSequence, Generator or None
+    rng : int, sequence of int, SeedSequence, Generator or None
         Source of one key (SPEC 7), from which the start, the order of the users, the masks and the positives follow.
         Recipes with the same model and k start from the same weights and see the users in the same order.
 
@@ -82,7 +83,7 @@ def train_checkpoints(X, recipe: Recipe, epochs: Sequence[int], *, rng=0) -> dic
     q = (X / X.sum(axis=1, keepdims=True)).mean(axis=0)  # how often each item is drawn as a positive
     if recipe.model == "two-tower" and not q.all():
         raise ValueError("X takes no empty column for a two-tower model: an item that nobody has is never a positive")
-    seed = int(np.random.default_rng(rng).integers(2**32))
+    seed = int(generator(rng).integers(2**32))
 
     from . import _jax
 
@@ -115,7 +116,7 @@ def train_cosine(
         Steps of Adam; the rate falls to 0 along a half cosine.
     start : Factors, optional
         Where to start, shape (p, k). Default: independent normal numbers.
-    rng : int, SeedSequence, Generator or None
+    rng : int, sequence of int, SeedSequence, Generator or None
         Source of the start (SPEC 7).
 
     Returns
@@ -134,9 +135,9 @@ def train_cosine(
         raise ValueError("X takes no empty row: a user without items has no direction")
     one_of("loss", loss, ("squared", "softmax"))
     k, steps = whole_number("k", k, low=1, high=X.shape[1], why=" (p)"), whole_number("steps", steps, low=1)
-    learning_rate = real_number("learning_rate", learning_rate, above=0.0)
+    learning_rate, rng = real_number("learning_rate", learning_rate, above=0.0), generator(rng)
     if start is None:
-        A, B = np.random.default_rng(rng).standard_normal((2, X.shape[1], k)) / np.sqrt(k)
+        A, B = rng.standard_normal((2, X.shape[1], k)) / np.sqrt(k)
         start = Factors(A, B)
     require_same("start, with A of shape (p, k)", instance_of("start", start, Factors).A.shape, (X.shape[1], k))
 

@@ -1,8 +1,17 @@
+import ast
+import inspect
+import tracemalloc
+
 import numpy as np
 import pytest
+from oracles import interactions_by_sorting
 from scipy.stats import chisquare, kstest
 
-from cossim_helpers import simulate_interactions
+from cossim_helpers import _draws, simulate_interactions, simulate_users, simulation
+
+
+def draw(rng, weights, k_u):
+    return _draws._first_to_ring(rng.standard_exponential(weights.shape), weights, k_u)
 
 
 def test_shapes_and_order():
@@ -27,8 +36,6 @@ def test_the_seed_decides():
     one, same, other = (simulate_interactions(600, 30, 3, rng=seed) for seed in (1, 1, 2))
     assert (one.X != same.X).nnz == 0 and (one.X != other.X).nnz > 0
     np.testing.assert_array_equal(one.user_preference, same.user_preference)
-    of_generator = simulate_interactions(600, 30, 3, rng=np.random.default_rng(1))
-    assert (one.X != of_generator.X).nnz == 0
 
 
 def test_the_stream_of_seed_0_is_the_book_s():
@@ -47,25 +54,21 @@ def test_a_longer_simulation_begins_with_the_shorter_one():
 @pytest.mark.claim("fig1-simulation")
 def test_draws_have_the_law_of_drawing_without_replacement():
     """Inclusion frequencies against rng.choice(..., replace=False, p=...), user by user."""
-    from cossim_helpers.simulation import _draw_without_replacement
-
     rng, rounds = np.random.default_rng(0), 20_000
     weights = np.array([8.0, 4.0, 2.0, 1.0, 1.0, 0.5])
     for k in (1, 3, 5):
-        drawn = _draw_without_replacement(rng, np.tile(weights, (rounds, 1)), np.full(rounds, k))
+        drawn = draw(rng, np.tile(weights, (rounds, 1)), np.full(rounds, k))
         looped = [rng.choice(6, k, replace=False, p=weights / weights.sum()) for _ in range(rounds)]
         ours, theirs = np.bincount(drawn, minlength=6) / rounds, np.bincount(np.ravel(looped), minlength=6) / rounds
         error = np.sqrt((ours * (1 - ours) + theirs * (1 - theirs)) / rounds)
         assert (abs(ours - theirs) < 4.5 * error + 1e-12).all()
-    first = _draw_without_replacement(rng, np.tile(weights, (rounds, 1)), np.ones(rounds, int))
+    first = draw(rng, np.tile(weights, (rounds, 1)), np.ones(rounds, int))
     assert chisquare(np.bincount(first, minlength=6), rounds * weights / weights.sum()).pvalue > 1e-4
 
 
 def test_a_user_draws_each_item_once_and_never_an_impossible_one():
-    from cossim_helpers.simulation import _draw_without_replacement
-
     weights = np.array([[1.0, 0.0, 2.0, 0.0, 1e-290]])
-    assert sorted(_draw_without_replacement(np.random.default_rng(1), weights, np.array([3]))) == [0, 2, 4]
+    assert draw(np.random.default_rng(1), weights, np.array([3])).tolist() == [0, 2, 4]
 
 
 @pytest.mark.claim("fig1-simulation")
@@ -139,23 +142,147 @@ def test_bad_input_names_the_argument(arguments, error, message):
         simulate_interactions(**({"n_users": 30, "n_items": 20, "n_clusters": 3} | arguments))
 
 
-def test_exact_ties_are_broken_and_tiny_weights_are_not_taken_for_zero():
-    from cossim_helpers.simulation import _draw_without_replacement
-
-    class AllAtOnce:
-        def standard_exponential(self, shape):
-            return np.ones(shape)
-
-    drawn = _draw_without_replacement(AllAtOnce(), np.ones((2, 5)), np.array([2, 4]))
-    assert len(set(drawn[:2])) == 2
-    assert len(set(drawn[2:])) == 4
+def test_exact_ties_go_to_the_first_and_tiny_weights_are_not_taken_for_zero():
+    drawn = _draws._first_to_ring(np.ones((2, 40)), np.ones((2, 40)), np.array([20, 4]))
+    assert drawn.tolist() == [*range(20), *range(4)]  # on every processor: a sort that is not stable takes others
     weights = np.array([[1.0, 0.0, 0.0, 0.0, 1e-310]])  # its ringing time is infinite, like that of an impossible item
     with pytest.raises(ValueError, match="only 1 have a positive probability"):
-        _draw_without_replacement(AllAtOnce(), weights, np.array([2]))
+        _draws._first_to_ring(np.ones((1, 5)), weights, np.array([2]))
+
+
+def test_times_that_float32_cannot_tell_apart_are_told_apart():
+    rng = np.random.default_rng(0)
+    times = rng.choice([1.0, 2.0, 3.0], (400, 60)) + rng.random((400, 60)) * 1e-9
+    k_u = rng.integers(1, 61, 400)
+    assert np.median([np.unique(row).size for row in times.astype(np.float32)]) == 3
+    expected = np.concatenate([np.sort(np.argsort(row)[:k]) for row, k in zip(times, k_u, strict=True)])
+    np.testing.assert_array_equal(_draws._first_to_ring(times.copy(), np.ones_like(times), k_u), expected)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-45, 1e-38, 1e38, 1e39, 1e300])
+def test_times_beyond_float32_are_told_apart(scale):
+    """Subnormal, zero or infinite there; one weight in three is 0 besides."""
+    rng = np.random.default_rng(1)
+    times, weights = rng.exponential(size=(200, 30)), rng.random((200, 30)) / scale
+    weights[:, ::3] = 0
+    k_u = rng.integers(1, 21, 200)
+    with np.errstate(divide="ignore"):
+        order = np.argsort(times / weights, axis=1)
+    expected = np.concatenate([np.sort(row[:k]) for row, k in zip(order, k_u, strict=True)])
+    np.testing.assert_array_equal(_draws._first_to_ring(times, weights, k_u), expected)
 
 
 def test_more_items_than_a_user_can_like():
-    from cossim_helpers.simulation import _draw_without_replacement
-
     with pytest.raises(ValueError, match="max_activity: a user draws 3 items, but only 2 have a positive probability"):
-        _draw_without_replacement(np.random.default_rng(0), np.array([[1.0, 0.0, 2.0]]), np.array([3]))
+        draw(np.random.default_rng(0), np.array([[1.0, 0.0, 2.0]]), np.array([3]))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_user_is_who_sorts_first_in_float64(seed):
+    """Against blocks drawn as a whole and sorted in float64, with children that NumPy spawns."""
+    pick = np.random.default_rng(seed)
+    n_users, p, n_clusters = (int(pick.integers(*ends)) for ends in ((1, 1_300), (1, 260), (1, 7)))
+    least, most = sorted(int(k) for k in pick.integers(1, p + 1, 2))
+    alpha, exponent = pick.choice([None, 0.2, 1.0]), float(pick.uniform(-1, 2))
+    data = simulate_interactions(
+        n_users,
+        p,
+        n_clusters,
+        popularity_law=pick.choice(["rank", "random"]).item(),
+        popularity_exponents=(0.0, 1.5),
+        preference_law="uniform" if alpha is None else "dirichlet",
+        preference_concentration=alpha or 1.0,
+        activity_exponent=exponent,
+        min_activity=least,
+        max_activity=most,
+        rng=seed,
+    )
+    expected = interactions_by_sorting(
+        data, n_clusters, exponent=exponent, least=least, most=most, alpha=alpha, seed=seed
+    )
+    np.testing.assert_array_equal(data.X.toarray(), expected)
+
+
+# --- users by number ---
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (0, 1_700), (499, 2), (500, 500), (999, 1), (1_234, 321)])
+def test_users_are_rows_of_the_whole(first, count):
+    law = {"n_items": 90, "n_clusters": 4, "preference_law": "uniform", "activity_exponent": 0.1, "rng": 8}
+    part, whole = simulate_users(first, count, **law), simulate_interactions(1_700, **law).X[first : first + count]
+    assert part.shape == (count, 90)
+    for name in ("indices", "indptr", "data"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name))
+        assert getattr(part, name).dtype == getattr(whole, name).dtype
+
+
+def test_how_many_are_drawn_at_once_changes_nothing(monkeypatch):
+    whole = simulate_interactions(700, 64, 3, rng=5).X
+    for at_once in (1, 64, 65, 64 * 7, 10**9):
+        monkeypatch.setattr(_draws, "TIMES_AT_ONCE", at_once)
+        assert (simulate_interactions(700, 64, 3, rng=5).X != whole).nnz == 0
+        assert (simulate_users(333, 300, 64, 3, rng=5) != whole[333:633]).nnz == 0
+
+
+def test_the_users_have_no_end():
+    far = 500 * 2**33 - 1  # two blocks; the numbers of both fill more than a word of a key
+    pair = simulate_users(far, 2, 50, rng=2)
+    for shift in (0, 1):
+        assert (simulate_users(far + shift, 1, 50, rng=2) != pair[[shift]]).nnz == 0
+    near = simulate_users(499, 2, 50, rng=2)  # 2**33 modulo a word
+    assert (pair != near).nnz > 0
+
+
+def test_users_far_apart_draw_by_the_law():
+    """Pairs of items, of 12,000 users in ranges all over the data, against the probability of each pair."""
+    p, ranges = 6, [first for block in range(48) for first in (500 * 3**block + 7,)]
+    law = {"n_clusters": 1, "popularity_exponents": (1.0, 1.0), "min_activity": 2, "max_activity": 2, "rng": 11}
+    pairs = np.concatenate([simulate_users(first, 250, p, **law).indices.reshape(-1, 2) for first in ranges])
+    weights = 1 / np.arange(1.0, p + 1)
+    weights /= weights.sum()
+    chance = {(i, j): weights[i] * weights[j] * (1 / (1 - weights[i]) + 1 / (1 - weights[j]))
+              for i in range(p) for j in range(i + 1, p)}  # fmt: skip
+    counts = [np.count_nonzero((pairs == pair).all(axis=1)) for pair in chance]
+    assert sum(counts) == len(pairs) == 12_000
+    assert chisquare(counts, 12_000 * np.array(list(chance.values()))).pvalue > 1e-4
+
+
+def test_memory_is_the_result_and_little_more():
+    law = {"n_items": 20_000, "max_activity": 200, "rng": 0}
+    simulate_users(0, 3, **law)
+    tracemalloc.start()
+    X = simulate_users(250, 500, **law)
+    beyond = tracemalloc.get_traced_memory()[1] - sum(a.nbytes for a in (X.data, X.indices, X.indptr))
+    tracemalloc.stop()
+    assert beyond < 12e6  # 500 users' times alone are 80 MB
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"first": -1}, ValueError, "first takes an integer at least 0, got -1"),
+        ({"first": 0.5}, TypeError, "first takes an integer, got 0.5"),
+        ({"count": 0}, ValueError, "count takes an integer at least 1, got 0"),
+        ({"n_items": 0}, ValueError, "n_items takes"),
+        ({"popularity_law": "zipf"}, ValueError, "popularity_law takes one of"),
+        ({"max_activity": 21}, ValueError, r"max_activity takes an integer from 1 to 20 \(n_items\), got 21"),
+        ({"rng": -1}, ValueError, "^rng takes .* got -1$"),
+    ],
+)
+def test_bad_input_to_users_names_the_argument(arguments, error, message):
+    with pytest.raises(error, match=message):
+        simulate_users(**({"first": 0, "count": 3, "n_items": 20} | arguments))
+
+
+def test_both_functions_take_the_same_laws():
+    both = [inspect.signature(function).parameters for function in (simulate_interactions, simulate_users)]
+    assert list(both[0])[1:] == list(both[1])[2:]
+    assert all(both[0][name].default == both[1][name].default for name in list(both[0])[1:])
+
+
+def test_no_integer_has_the_width_of_the_platform():
+    """Where an int has 32 bits, as in a browser, sums of integers wrap silently: each says its width."""
+    for node in ast.walk(ast.parse(inspect.getsource(_draws) + inspect.getsource(simulation))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.arange", "np.cumsum", "np.zeros", "np.empty"):
+            real = node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, float)
+            assert real or "dtype" in {keyword.arg for keyword in node.keywords}, ast.unparse(node)
