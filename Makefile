@@ -8,9 +8,10 @@ bin := .venv/bin
 reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
 real := .venv/data-$(version)
+cluster := .venv/dask-$(version)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab data test test-binder test-site notebooks numbers symbols terms bench study lint lock clean
+.PHONY: help book serve lab data dask test test-binder test-site notebooks numbers symbols terms bench study lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +30,9 @@ lab: $(reader) ## read and run the book in JupyterLab (NB=book/NN_name.ipynb ope
 
 data: $(real) ## install the real data of chapter 12, some hundred megabytes
 
-test: $(developer) $(real) ## unit tests, and every stored output of every notebook compared anew
+dask: $(cluster) ## install Dask, for spectra on several cores or computers: 31 megabytes
+
+test: $(developer) $(real) $(cluster) ## unit tests, and every stored output of every notebook compared anew
 	$(bin)/python -m pytest --nbval tests book
 	@$(bin)/python book/_ext/provenance.py
 
@@ -39,7 +42,7 @@ test-site: book $(developer) ## the site in a headless browser: links, accessibi
 test-binder: $(developer) ## open and run the notebooks as Binder does, without Docker (NB=… for one)
 	$(bin)/python -m tools.binder $(NB)
 
-notebooks: $(real) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
+notebooks: $(real) $(cluster) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
 	$(bin)/python -m tools.notebooks $(NB)
 
 numbers: $(reader) ## bind the numbers of the text to the cells that compute them (NB=… for one, CHOICES=file)
@@ -77,7 +80,7 @@ clean: ## remove what the targets above have built, .venv apart
 # A stamp is the last thing that a set-up writes, and the first that the next one removes.
 $(reader): requirements.txt .binder/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer, please: make PYTHON=python3.11")'
-	@rm -f .venv/reader-* .venv/developer-* .venv/data-*
+	@rm -f .venv/reader-* .venv/developer-* .venv/data-* .venv/dask-*
 	$(PYTHON) -m venv --clear .venv
 	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
@@ -88,4 +91,8 @@ $(developer): $(reader) requirements-dev.txt
 
 $(real): $(reader) requirements-data.txt
 	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-data.txt
+	@touch $@
+
+$(cluster): $(reader) requirements-dask.txt
+	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dask.txt
 	@touch $@

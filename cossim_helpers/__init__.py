@@ -12,6 +12,7 @@ from .audit.compare import Comparison, compare_embeddings
 from .audit.embeddings import EmbeddingAudit, audit_embeddings, balance_defect
 from .audit.gauges import Stability
 from .audit.repair import default_repair, predicted_item_vectors, repair_vectors
+from .blocks import gram, krylov_spectrum
 from .checks import check, check_at_least, check_at_most, check_differs
 from .closed_forms import Factors, shrinkage, solve_factor_penalty, solve_product_penalty
 from .data_remedies import (
@@ -75,7 +76,7 @@ from .similarity import (
     user_user_cosine,
 )
 from .simulation import Interactions, simulate_interactions, simulate_users
-from .spectra import Spectrum, item_gram, spectrum, spectrum_from_gram
+from .spectra import KrylovSpectrum, NotSettled, Spectrum, item_gram, spectrum, spectrum_from_gram
 from .tables import Table
 from .trained.contrastive import ContrastiveModel, max_norm, train_contrastive
 from .trained.models import CosineModel, Recipe, TrainedModel, item_similarities
@@ -99,7 +100,9 @@ __all__ = [
     "Freedom",
     "Hubness",
     "Interactions",
+    "KrylovSpectrum",
     "Moved",
+    "NotSettled",
     "Recipe",
     "Spectrum",
     "Stability",
@@ -134,11 +137,13 @@ __all__ = [
     "factors_with_neighbors",
     "fractionally_whitened_cosine",
     "freedom",
+    "gram",
     "hold_out",
     "inverse_propensity_scaled",
     "item_gram",
     "item_item_cosine",
     "item_similarities",
+    "krylov_spectrum",
     "layer_norm",
     "lift_into_spare",
     "load_glove",

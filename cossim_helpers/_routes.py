@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackError, LinearOperator, svds
+
+from ._gram import accumulate_gram, dense, row_blocks
 
 EPS = np.finfo(np.float64).eps
 GRAM_IS_ENOUGH = 1e-5  # σ_k²/σ_1² from which eigenvalues of XᵀX give σ_k to better than 1e-8
-BLOCK_NUMBERS = 4_000_000  # numbers in a dense block of rows: 32 MB in float64
 
 # Seconds of each step, measured on two cores; only their ratios matter, and they choose a route, never a result.
 SECONDS = {
@@ -22,7 +24,7 @@ LANCZOS_FROM, LANCZOS_SHARE = 2_000, 10  # for smaller m or k above m/10, a dens
 
 
 def dense_gram(X, k):
-    return _from_gram(X, gram_by_dense_blocks(X if X.shape[0] >= X.shape[1] else X.T), k)
+    return _from_gram(X, accumulate_gram([X if X.shape[0] >= X.shape[1] else X.T], min(X.shape)), k)
 
 
 def sparse_gram(X, k):
@@ -65,17 +67,21 @@ def _deflated(X, V):
 
 
 def triangular(X, k):
-    n, p = X.shape
-    R = np.zeros((0, p))
-    if n < p:
-        R = _dense(X)
-    else:
-        for rows in _row_blocks(X, at_least=p):
-            stacked = np.concatenate([R, _dense(rows)])
-            R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:p]
-    _, sigma, Vt = scipy.linalg.svd(R, full_matrices=False, check_finite=False)
-    sigma = np.where(sigma > max(n, p) * EPS * sigma[0], sigma, 0.0)
+    _, sigma, Vt = scipy.linalg.svd(triangle(X), full_matrices=False, check_finite=False)
+    sigma = np.where(sigma > max(X.shape) * EPS * sigma[0], sigma, 0.0)
     return sigma[:k], Vt[:k].T
+
+
+def triangle(X):
+    """R of X = Q R, with RᵀR = XᵀX and at most p rows; X itself if it has fewer."""
+    n, p = X.shape
+    if n < p:
+        return dense(X)
+    R = np.zeros((0, p))
+    for rows in row_blocks(X, at_least=p):
+        stacked = np.concatenate([R, dense(rows)])
+        R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:p]
+    return R
 
 
 ROUTES = {"dense gram": dense_gram, "sparse gram": sparse_gram, "lanczos": lanczos, "triangular": triangular}
@@ -106,16 +112,6 @@ def _from_gram(X, gram, k):
     return sigma, np.divide(X.T @ vectors, sigma, out=np.zeros((X.shape[1], k)), where=sigma > 0)
 
 
-def gram_by_dense_blocks(X):
-    """XᵀX in float64; multiplied in float32 where each sum is a whole number below 2^24, so that nothing rounds."""
-    dtype = np.float32 if _sums_fit_float32(X) else np.float64
-    syrk = scipy.linalg.get_blas_funcs("syrk", dtype=dtype)
-    upper = np.zeros((X.shape[1],) * 2, dtype, order="F")
-    for rows in _row_blocks(sp.csr_array(X) if sp.issparse(X) else X):
-        upper = syrk(1.0, _dense(rows.astype(dtype)).T, beta=1.0, c=upper, overwrite_c=True)  # += rowsᵀ rows
-    return (upper + np.triu(upper, 1).T).astype(np.float64)
-
-
 def near_one(X):
     """X / 2^e and e: 0 unless squares of entries would overflow or lose digits. A power of two rounds nothing."""
     values = X.data if sp.issparse(X) else X
@@ -124,22 +120,6 @@ def near_one(X):
         return X, 0
     scaled = np.ldexp(values, -exponent)
     return (sp.csr_array((scaled, X.indices, X.indptr), shape=X.shape) if sp.issparse(X) else scaled), exponent
-
-
-def _sums_fit_float32(X):
-    values = X.data if sp.issparse(X) else X
-    largest = float(abs(values).max()) if values.size else 0.0
-    return X.shape[0] * largest**2 < 2**24 and bool((values == np.rint(values)).all())
-
-
-def _row_blocks(X, at_least=1):
-    step = max(BLOCK_NUMBERS // X.shape[1], at_least)
-    for start in range(0, X.shape[0], step):
-        yield X[start : start + step]
-
-
-def _dense(rows):
-    return rows.toarray() if sp.issparse(rows) else rows
 
 
 def top_eigenpairs(gram, k):
@@ -152,3 +132,40 @@ def top_eigenpairs(gram, k):
 def rounding(p):
     """Bound on the rounding of eigenvalues of a p × p Gram matrix, as a share of the largest."""
     return 4 * max(p, 8) * EPS
+
+
+# --- the items that belong together, and one result of what each of these groups has ---
+
+
+def linked_items(gram):
+    """The items of each connected component of XᵀX; items without users are in none."""
+    label = connected_components(sp.csr_array(gram), directed=False)[1]
+    return [np.flatnonzero(label == number) for number in np.unique(label[gram.any(axis=1)])]
+
+
+def joined(pieces, p, k):
+    """The top k values and vectors of all pieces, and any complement with value 0 where they are fewer.
+
+    Rounding in one piece never reaches the items of another, and values that agree do not mix their vectors.
+    """
+    values = np.concatenate([np.zeros(0), *(own for _, own, _ in pieces)])
+    order = np.argsort(-values, kind="stable")[:k]
+    V, column, first = np.zeros((p, order.size)), np.full(values.size, -1), 0
+    column[order] = np.arange(order.size)
+    for items, own, vectors in pieces:
+        to = column[first : first + own.size]
+        V[np.ix_(items, to[to >= 0])] = vectors[:, to >= 0]
+        first += own.size
+    if missing := k - order.size:  # empty items, and what components with fewer users than items leave over
+        complement = np.linalg.qr(np.column_stack([V, np.zeros((p, missing))]))[0][:, order.size :]
+        values, V = np.append(values[order], np.zeros(missing)), np.column_stack([V, complement])
+        order = np.argsort(-values, kind="stable")
+        return values[order], V[:, order]
+    return values[order], V
+
+
+def fix_signs(V):
+    """The largest entry of each column made positive; of entries within rounding of the largest, the first."""
+    size = abs(V)
+    first = np.argmax(size >= (1 - 1e-6) * size.max(axis=0), axis=0)
+    return V * np.where(V[first, np.arange(V.shape[1])] < 0, -1.0, 1.0) + 0.0  # and no −0

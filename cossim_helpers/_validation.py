@@ -13,23 +13,31 @@ import scipy.sparse as sp
 T = TypeVar("T")
 
 
-def real_array(name: str, value, *, ndim: int) -> np.ndarray:
-    """`value` as a finite float64 array with `ndim` dimensions, none of them empty."""
+def real_array(name: str, value, *, ndim: int, dtype: type | None = np.float64) -> np.ndarray:
+    """`value` as a finite float64 array with `ndim` dimensions, none of them empty; dtype=None keeps its own dtype."""
     array = plain_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} takes real numbers, got dtype {array.dtype}")
     if array.ndim != ndim or array.size == 0:
         raise ValueError(f"{name} takes a non-empty {ndim}-dimensional array, got shape {array.shape}")
     with np.errstate(over="ignore"):  # long doubles may have no float64
-        array = array.astype(np.float64, copy=False)
+        array = array.astype(dtype or array.dtype, copy=False)
     _require_finite(name, array)
     return array
 
 
 def plain_array(name: str, value) -> np.ndarray:
-    """`value` as an array of any type and shape; a masked one is refused, since its mask would be lost."""
+    """`value` as an array of any type and shape.
+
+    A masked one is refused, since its mask would be lost, and what Dask has not computed, which may fit no memory.
+    """
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} takes an array without a mask, got a masked one: fill what is missing")
+    if hasattr(value, "__dask_graph__"):
+        raise TypeError(
+            f"{name} takes an array in memory, got one of Dask: spectrum, gram and krylov_spectrum take it as it is; "
+            f"if it fits, pass {name}.compute()"
+        )
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -45,15 +53,15 @@ def unit_rows(name: str, value) -> np.ndarray:
     return array
 
 
-def real_matrix(name: str, value) -> np.ndarray | sp.csr_array:
-    """`value` as a finite float64 matrix: an ndarray, or a CSR array where it is sparse."""
+def real_matrix(name: str, value, *, dtype: type | None = np.float64) -> np.ndarray | sp.csr_array:
+    """`value` as a finite float64 matrix, an ndarray, or a CSR array where it is sparse; dtype=None keeps its own."""
     if not sp.issparse(value):
-        return real_array(name, value, ndim=2)
+        return real_array(name, value, ndim=2, dtype=dtype)
     if value.dtype.kind not in "biuf":
         raise TypeError(f"{name} takes real numbers, got dtype {value.dtype}")
     if value.ndim != 2 or 0 in value.shape:
         raise ValueError(f"{name} takes a non-empty 2-dimensional array, got shape {value.shape}")
-    matrix = sp.csr_array(value, dtype=np.float64)  # a new object unless `value` is one already
+    matrix = sp.csr_array(value, dtype=dtype)  # a new object unless `value` is one already
     if not matrix.has_canonical_format:
         matrix = matrix.copy()  # the caller's own matrix stays as it was
         matrix.sum_duplicates()

@@ -8,12 +8,17 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from ._dask import dask_gram, dask_pairs, dask_product, dask_shape, is_dask_array
+from ._gram import accumulate_gram
+from ._krylov import OVERSAMPLE, PASSES, Ritz, krylov_pairs
 from ._routes import (
     EPS,
     GRAM_IS_ENOUGH,
     ROUTES,
     cheapest_route,
-    gram_by_dense_blocks,
+    fix_signs,
+    joined,
+    linked_items,
     near_one,
     rounding,
     top_eigenpairs,
@@ -21,6 +26,7 @@ from ._routes import (
 )
 from ._validation import non_negative, real_array, real_matrix, real_number, require_same, whole_number
 
+GRAM_ITEMS = 5_000  # up to so many items a Dask array's XᵀX is formed: 200 MB, some of them on each worker
 _STEPS = 20  # in most data, fewer lead from any item to any other; a chain of items takes as many as it is long
 
 
@@ -64,6 +70,42 @@ class Spectrum:
         ratio = np.divide(self.sigma[0], self.sigma, out=np.ones_like(self.sigma), where=self.sigma > 0)
         error = np.maximum(np.minimum(ratio**2, 1 / GRAM_IS_ENOUGH), ratio)
         return self.sigma > level * (1 + rounding(len(self.V)) * error)
+
+
+@dataclass(frozen=True, eq=False)
+class KrylovSpectrum(Spectrum):
+    """A `Spectrum` from a few passes over the data, with what they say of its error.
+
+    Attributes
+    ----------
+    residual : ndarray, shape (k,)
+        ‖XᵀX v_i − σ_i² v_i‖ / σ_1². Some σ² of X is as near to σ_i² as that, in units of σ_1².
+    error : ndarray, shape (passes,)
+        ‖V Vᵀ − V* V*ᵀ‖ after each pass, an estimate of how far the projector is from the one of X.
+    """
+
+    residual: np.ndarray
+    error: np.ndarray
+
+
+class NotSettled(ValueError):
+    """The passes over the data did not suffice; `spectrum` holds what they found, with its residual."""
+
+    def __init__(self, message: str, spectrum: KrylovSpectrum):
+        super().__init__(message)
+        self.spectrum = spectrum
+
+
+def settled_or_raise(found: Ritz) -> KrylovSpectrum:
+    """What block Krylov found, unless it was still on the move."""
+    result = KrylovSpectrum(found.sigma, found.V, found.residual, found.error)
+    if not found.settled:
+        raise NotSettled(
+            f"passes takes enough of them for V to settle, got {found.error.size}, which leave an estimated error of "
+            f"{found.error[-1]:.1g} in V Vᵀ: more passes help, or a k with a wider gap after σ_k",
+            result,
+        )
+    return result
 
 
 def spectrum(X, k: int | None = None) -> Spectrum:
@@ -123,6 +165,8 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     >>> spectrum([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]).sigma
     array([4., 3.])
     """
+    if is_dask_array(X):
+        return _of_dask(X, k)
     X = real_matrix("X", X)
     k = min(X.shape) if k is None else whole_number("k", k, low=1, high=min(X.shape), why=" (min(n, p))")
     X, exponent = near_one(X)
@@ -132,9 +176,18 @@ def spectrum(X, k: int | None = None) -> Spectrum:
             break
         solved.append((items, *_top_pairs(piece, min(k, *piece.shape))))
         top = -np.sort(-np.append(top, solved[-1][1]))[:k]
-    sigma, V = _joined(solved, X.shape[1], k)
+    sigma, V = joined(solved, X.shape[1], k)
     sigma = np.where(sigma > max(X.shape) * EPS * sigma[0], sigma, 0.0)
-    return Spectrum(np.ldexp(sigma, exponent), _fix_signs(V))
+    return Spectrum(np.ldexp(sigma, exponent), fix_signs(V))
+
+
+def _of_dask(X, k):
+    n, p = dask_shape("X", X)
+    if p <= GRAM_ITEMS or k is None or (k + OVERSAMPLE) * (PASSES - 1) >= p:
+        n, gram = dask_gram("X", X)
+        k = min(n, p) if k is None else whole_number("k", k, low=1, high=min(n, p), why=" (min(n, p))")
+        return Spectrum(*dask_pairs("X", X, n, gram, k))
+    return settled_or_raise(krylov_pairs(lambda Q: dask_product("X", X, Q), p, k))
 
 
 def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
@@ -168,20 +221,19 @@ def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
         raise ValueError(f"gram takes a symmetric matrix, got max|gram − gramᵀ| = {asymmetry:.3g}")
     p = len(gram)
     k = p if k is None else whole_number("k", k, low=1, high=p, why=" (p)")
-    label = connected_components(sp.csr_array(gram), directed=False)[1]
-    groups = [np.flatnonzero(label == number) for number in np.unique(label[gram.any(axis=1)])]
-    pieces = [(items, *top_eigenpairs(gram[np.ix_(items, items)], items.size)) for items in groups]
-    eigenvalues, V = _joined(pieces, p, p)  # all of them: a negative one must not go unseen
+    pieces = [(items, *top_eigenpairs(gram[np.ix_(items, items)], items.size)) for items in linked_items(gram)]
+    eigenvalues, V = joined(pieces, p, p)  # all of them: a negative one must not go unseen
     negligible = rounding(p) * abs(eigenvalues).max()
     if eigenvalues[-1] < -negligible:
         raise ValueError(f"gram takes a positive semidefinite matrix, got an eigenvalue of {eigenvalues[-1]:.6g}")
     sigma = np.sqrt(np.where(eigenvalues > negligible, eigenvalues, 0.0)[:k])
-    return Spectrum(sigma, _fix_signs(V[:, :k]))
+    return Spectrum(sigma, fix_signs(V[:, :k]))
 
 
 def item_gram(X) -> np.ndarray:
     """XᵀX, shape (p, p), added up over dense blocks of rows: X itself stays as sparse as it is."""
-    return gram_by_dense_blocks(real_matrix("X", X))
+    X = real_matrix("X", X)
+    return accumulate_gram([X], X.shape[1])
 
 
 # --- exact zeros: XᵀX is block-diagonal over the connected components of the data, and each is solved on its own ---
@@ -236,34 +288,3 @@ def _top_pairs(X, k):
     if route is not triangular and not sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:
         return triangular(X, k)
     return sigma, V
-
-
-def _joined(pieces, p, k):
-    """The top k values and vectors of all pieces, and any complement with value 0 where they are fewer.
-
-    Rounding in one piece never reaches the items of another, and values that agree do not mix their vectors.
-    """
-    values = np.concatenate([np.zeros(0), *(own for _, own, _ in pieces)])
-    order = np.argsort(-values, kind="stable")[:k]
-    V, column, first = np.zeros((p, order.size)), np.full(values.size, -1), 0
-    column[order] = np.arange(order.size)
-    for items, own, vectors in pieces:
-        to = column[first : first + own.size]
-        V[np.ix_(items, to[to >= 0])] = vectors[:, to >= 0]
-        first += own.size
-    if missing := k - order.size:  # empty items, and what components with fewer users than items leave over
-        complement = np.linalg.qr(np.column_stack([V, np.zeros((p, missing))]))[0][:, order.size :]
-        values, V = np.append(values[order], np.zeros(missing)), np.column_stack([V, complement])
-        order = np.argsort(-values, kind="stable")
-        return values[order], V[:, order]
-    return values[order], V
-
-
-# --- signs ---
-
-
-def _fix_signs(V):
-    """The largest entry of each column made positive; of entries within rounding of the largest, the first."""
-    size = abs(V)
-    first = np.argmax(size >= (1 - 1e-6) * size.max(axis=0), axis=0)
-    return V * np.where(V[first, np.arange(V.shape[1])] < 0, -1.0, 1.0) + 0.0  # and no −0

@@ -19,6 +19,10 @@ DATA_HEADER = """\
 # What chapter 12 adds, real data, in exact versions. Resolved from pyproject.toml by `make lock`.
 -r requirements.txt
 """
+DASK_HEADER = """\
+# What spectra of Dask arrays add, for chapter 14, in exact versions. Resolved from pyproject.toml by `make lock`.
+-r requirements.txt
+"""
 
 
 def resolve(*options, constraints=()):
@@ -44,13 +48,15 @@ def write(name, header, lines):
 
 def main():
     reader = resolve()
-    everything = resolve("--group=dev", "--extra=data", constraints=reader)  # one version for whoever installs all
+    named = {line.split("==")[0] for line in reader}
+    everything = resolve("--group=dev", "--all-extras", constraints=reader)  # one version for whoever installs all
     for name, header, options in (
         ("requirements-dev.txt", DEVELOPER_HEADER, ["--group=dev"]),
         ("requirements-data.txt", DATA_HEADER, ["--extra=data"]),
+        ("requirements-dask.txt", DASK_HEADER, ["--extra=dask"]),
     ):
         more = resolve(*options, constraints=everything)
-        write(name, header, [line for line in more if line not in reader])
+        write(name, header, [line for line in more if line.split("==")[0] not in named])
     write(".binder/requirements.txt", READER_HEADER, reader)  # requirements.txt adds the package
 
 

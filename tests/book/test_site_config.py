@@ -231,17 +231,35 @@ def test_each_direct_dependency_is_locked_and_nothing_heavy_is():
     assert [line for line in package if not line.startswith("#")] == ["-r .binder/requirements.txt", "-e ."]
 
 
-def test_the_real_data_are_locked_apart():
+@pytest.mark.parametrize("extra", ["data", "dask"])
+def test_each_extra_is_locked_apart(extra):
     """A reader's lock and Binder stay without them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.match(r"[\w-]+", name)[0] for name in project["optional-dependencies"]["data"]}
-    lock = (ROOT / "requirements-data.txt").read_text(encoding="utf-8").splitlines()
+    declared = {re.match(r"[\w-]+", name)[0] for name in project["optional-dependencies"][extra]}
+    lock = (ROOT / f"requirements-{extra}.txt").read_text(encoding="utf-8").splitlines()
     locked = {line.split("==")[0] for line in lock if "==" in line}
     assert declared <= locked
     assert not {"torch", "pyarrow"} & locked
     assert [line for line in lock if "==" not in line and not line.startswith("#")] == ["-r requirements.txt"]
     reader = (ROOT / ".binder" / "requirements.txt").read_text(encoding="utf-8")
     assert not [name for name in locked if re.search(rf"^{re.escape(name)}==", reader, re.MULTILINE)]
+
+
+def test_the_locks_agree_on_each_version():
+    versions = {}
+    for path in ROOT.glob("requirements*.txt"):
+        for name, version in re.findall(r"^([\w-]+)==([^ ;\n]+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert versions.setdefault(name, version) == version, name
+
+
+def test_the_tests_and_the_notebooks_find_each_extra_installed():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in project["optional-dependencies"]:
+        stamp = re.search(rf"^(\w+) := \.venv/{extra}-", makefile, re.MULTILINE)[1]
+        for target in ("test", "notebooks", extra):
+            assert re.search(rf"^{target}:.*\$\({stamp}\)", makefile, re.MULTILINE), (target, extra)
+        assert f"requirements-{extra}.txt" in makefile and f".venv/{extra}-*" in makefile
 
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -6,7 +6,7 @@ import scipy.linalg
 import scipy.sparse as sp
 from instances import with_singular_values
 
-from cossim_helpers import Spectrum, simulate_interactions, spectra, spectrum, spectrum_from_gram
+from cossim_helpers import Spectrum, _gram, simulate_interactions, spectrum, spectrum_from_gram
 from cossim_helpers import _routes as routes
 
 
@@ -145,8 +145,8 @@ def test_scales_whose_squares_overflow_or_vanish(form, scale):
 
 def test_blocks_of_rows_add_up(monkeypatch):
     X = HOSTILE["counts"]
-    monkeypatch.setattr(routes, "BLOCK_NUMBERS", 100)  # five rows a block
-    np.testing.assert_array_equal(routes.gram_by_dense_blocks(sp.csr_array(X)), X.T @ X)
+    monkeypatch.setattr(_gram, "BLOCK_NUMBERS", 100)  # five rows a block
+    np.testing.assert_array_equal(_gram.accumulate_gram([sp.csr_array(X)], 20), X.T @ X)
     sigma, _ = routes.triangular(sp.csr_array(X), 20)
     np.testing.assert_allclose(sigma, full_svd(X)[0], rtol=1e-12)
 
@@ -171,7 +171,7 @@ def test_signs_are_fixed():
     assert (V[np.argmax(abs(V), axis=0), np.arange(45)] > 0).all()
     np.testing.assert_allclose(spectrum(-X).V, V, atol=1e-10)
     # of entries that rounding orders, the first decides
-    fixed = spectra._fix_signs(np.array([[-1.0], [1.0 + 1e-15]]) / np.sqrt(2))
+    fixed = routes.fix_signs(np.array([[-1.0], [1.0 + 1e-15]]) / np.sqrt(2))
     assert fixed[0, 0] > 0
 
 

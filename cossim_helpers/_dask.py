@@ -1,0 +1,80 @@
+"""Sums over the blocks of a Dask array, on whichever scheduler or cluster the caller has connected."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from ._blocks import Part, added, gram_part, product_part, stacked, triangle_part
+from ._routes import EPS, GRAM_IS_ENOUGH, fix_signs, joined, linked_items, top_eigenpairs, triangular
+
+BRANCHES = 4  # parts that one task adds up: it holds so many of them, whatever the number of blocks
+
+
+def is_dask_array(X) -> bool:
+    """Whether X is a Dask array. Asking imports nothing: whoever has one has imported its module."""
+    module = sys.modules.get("dask.array")
+    return module is not None and isinstance(X, module.Array)
+
+
+def dask_shape(name: str, X) -> tuple[int | None, int]:
+    """n (None if unknown) and p of a Dask array in blocks of whole rows."""
+    if X.dtype.kind not in "biuf":
+        raise TypeError(f"{name} takes real numbers, got dtype {X.dtype}")
+    if X.ndim != 2 or 0 in X.shape:
+        raise ValueError(f"{name} takes a non-empty 2-dimensional array, got shape {X.shape}")
+    if X.numblocks[1] > 1:
+        raise ValueError(
+            f"{name} takes a Dask array in blocks of whole rows, got {X.numblocks[1]} blocks side by side: "
+            f"pass {name}.rechunk({{1: -1}})"
+        )
+    n, p = X.shape
+    if np.isnan(p):
+        raise ValueError(f"{name} takes a Dask array with a known number of columns: call {name}.compute_chunk_sizes()")
+    return (None if np.isnan(n) else int(n)), int(p)
+
+
+def dask_gram(name: str, X) -> Part:
+    return _tree(name, X, gram_part, added)
+
+
+def dask_product(name: str, X, Q: np.ndarray) -> Part:
+    return _tree(name, X, product_part, added, Q=Q)
+
+
+def _tree(name: str, X, part: Callable[..., Part], add: Callable[[list[Part]], Part], **arrays: np.ndarray) -> Part:
+    """The parts of all blocks, added up in a tree: the number of blocks decides its shape, so the bits are the same.
+
+    What makes a block and its part are one task, so that no worker stores a block.
+    """
+    import dask
+
+    part = partial(part, name=name, p=dask_shape(name, X)[1])
+    once = {key: dask.delayed(array, pure=False, traverse=False) for key, array in arrays.items()}  # not once a block
+    parts = X.map_blocks(part, **once, dtype=np.float64, meta=np.empty((0, 0))).to_delayed().ravel().tolist()
+    add = dask.delayed(add, pure=False)
+    while len(parts) > 1:
+        parts = [add(parts[first : first + BRANCHES]) for first in range(0, len(parts), BRANCHES)]
+    connected = "distributed" in sys.modules  # before, its settings must not be touched
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"} if connected else {}):
+        return parts[0].compute()  # a graph with Q in it, so that a worker who dies takes nothing along
+
+
+def dask_pairs(name: str, X, n: int, gram: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top k pairs from XᵀX; where a small σ would drown in the rounding of σ_1², from the triangle of X = Q R."""
+    pieces = []
+    for items in linked_items(gram):
+        eigenvalues, vectors = top_eigenpairs(gram[np.ix_(items, items)], min(k, items.size))
+        pieces.append((items, np.sqrt(np.maximum(eigenvalues, 0.0)), vectors))
+    last = np.sort(np.concatenate([np.zeros(k), *(sigma for _, sigma, _ in pieces)]))[-k]
+    doubtful = [((own >= last) & (own**2 <= GRAM_IS_ENOUGH * own[0] ** 2)).any() for _, own, _ in pieces]
+    if any(doubtful):
+        _, R = _tree(name, X, triangle_part, stacked)
+        for number in np.flatnonzero(doubtful):
+            items = pieces[number][0]
+            pieces[number] = (items, *triangular(R[:, items], min(k, items.size)))
+    sigma, V = joined(pieces, len(gram), k)
+    return np.where(sigma > max(n, len(gram)) * EPS * sigma[0], sigma, 0.0), fix_signs(V)

@@ -1,0 +1,106 @@
+"""XᵀX added up over blocks of rows, each of them dense while its turn lasts, in one buffer that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+BLOCK_NUMBERS = 4_000_000  # numbers in a dense block of rows: 32 MB in float64
+WHOLE_IN_FLOAT32 = 2**24  # below it, float32 holds each whole number
+
+
+def accumulate_gram(blocks: Iterable, p: int) -> np.ndarray:
+    """Σ DᵀD over the blocks D of rows: XᵀX of the matrix X that they are cut from, float64, shape (p, p).
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray or sparse array, each of shape (rows, p)
+        Finite real numbers of any real dtype, a sparse block without duplicate entries. One is in memory at a time,
+        and none is written to.
+    p : int
+        Number of columns.
+
+    Notes
+    -----
+    n p² multiplications, one half of which BLAS saves (syrk). Whole numbers are multiplied in float32 as long as the
+    sums stay below 2^24, where nothing rounds; what has been added up is kept in float64, so counts are exact
+    up to 2^53, whatever the blocks and their order. All else is multiplied in float64. Memory beyond a block: p² numbers
+    in float64, as many in float32, and a buffer of 4,000,000 numbers.
+    """
+    sums, small, bound = None, None, 0.0  # lower triangles: float64, float32, and what no entry of `small` exceeds
+    buffers: dict[type, np.ndarray] = {}
+    for rows in _parts(blocks):
+        largest = _largest_sum(rows)
+        if small is not None and bound + largest >= WHOLE_IN_FLOAT32:
+            sums, small, bound = _added(sums, small), None, 0.0
+        if largest < WHOLE_IN_FLOAT32:
+            small, bound = _plus_product(small, rows, np.float32, buffers), bound + largest
+        else:
+            sums = _plus_product(sums, rows, np.float64, buffers)
+        del rows  # before the next one is made
+    if small is not None:
+        sums = _added(sums, small)
+    if sums is None:
+        return np.zeros((p, p))
+    sums = np.tril(sums)
+    return sums + np.tril(sums, -1).T
+
+
+def _parts(blocks):
+    for block in blocks:
+        yield from row_blocks(block)
+        del block
+
+
+def row_blocks(X, at_least: int = 1) -> Iterator:
+    """X in blocks of rows with BLOCK_NUMBERS numbers, a multiple of `at_least` where that is more."""
+    step = max(BLOCK_NUMBERS // X.shape[1], at_least)
+    X = sp.csr_array(X) if sp.issparse(X) else X
+    for start in range(0, X.shape[0], step):
+        yield _csr_rows(X, start, start + step) if sp.issparse(X) else X[start : start + step]
+
+
+def dense(rows) -> np.ndarray:
+    return rows.toarray() if sp.issparse(rows) else rows
+
+
+def _csr_rows(X, start, stop):
+    """X[start:stop] without a copy of its entries."""
+    indptr = X.indptr[start : stop + 1]
+    part = slice(indptr[0], indptr[-1])
+    return sp.csr_array((X.data[part], X.indices[part], indptr - indptr[0]), shape=(indptr.size - 1, X.shape[1]))
+
+
+def _largest_sum(rows) -> float:
+    """What no sum of products of two columns exceeds, if all numbers are whole; else infinity."""
+    values = rows.data if sp.issparse(rows) else rows
+    largest = max(float(values.max()), -float(values.min())) if values.size else 0.0  # of int8, abs(−128) is −128
+    return rows.shape[0] * largest**2 if (values == np.rint(values)).all() else np.inf
+
+
+def _plus_product(lower, rows, dtype, buffers):
+    """`lower` + the lower triangle of rowsᵀ rows, in place."""
+    if lower is None:
+        lower = np.zeros((rows.shape[1],) * 2, dtype, order="F")
+    syrk = scipy.linalg.get_blas_funcs("syrk", dtype=dtype)  # the lower triangle is the one that OpenBLAS fills faster
+    return syrk(1.0, _filled(rows, dtype, buffers).T, beta=1.0, c=lower, overwrite_c=True, lower=True)
+
+
+def _filled(rows, dtype, buffers):
+    """The rows, dense and in C order: themselves if they are so already, else in the buffer of this dtype."""
+    if not sp.issparse(rows) and rows.dtype == dtype and rows.flags.c_contiguous:
+        return rows
+    if len(buffers.get(dtype, ())) < rows.shape[0]:
+        buffers[dtype] = np.empty(rows.shape, dtype)
+    buffer = buffers[dtype][: rows.shape[0]]
+    if sp.issparse(rows):
+        return rows.astype(dtype).toarray(out=buffer)
+    buffer[...] = rows
+    return buffer
+
+
+def _added(sums, small):
+    return small.astype(np.float64) if sums is None else np.add(sums, small, out=sums)
