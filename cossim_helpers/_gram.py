@@ -8,7 +8,8 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-BLOCK_NUMBERS = 4_000_000  # numbers in a dense block of rows: 32 MB in float64
+BLOCK_NUMBERS = 2_000_000  # numbers in a dense block of rows: 16 MB in float64
+BLOCK_ROWS = 500  # with fewer rows a product of wide blocks costs more for its sums than for its products
 WHOLE_IN_FLOAT32 = 2**24  # below it, float32 holds each whole number
 
 
@@ -25,14 +26,14 @@ def accumulate_gram(blocks: Iterable, p: int) -> np.ndarray:
 
     Notes
     -----
-    n p² multiplications, one half of which BLAS saves (syrk). Whole numbers are multiplied in float32 as long as the
-    sums stay below 2^24, where nothing rounds; what has been added up is kept in float64, so counts are exact
-    up to 2^53, whatever the blocks and their order. All else is multiplied in float64. Memory beyond a block: p² numbers
-    in float64, as many in float32, and a buffer of 4,000,000 numbers.
+    n p²/2 multiplications (one triangle, BLAS syrk). Whole numbers are multiplied in float32 as long as the sums stay
+    below 2^24, where nothing rounds, and added up in float64 from there on: counts are exact up to 2^53, whatever the
+    blocks and their order. All else is multiplied in float64. Memory beyond one block: 2 p² numbers in float64, p² in
+    float32, and a buffer of 2,000,000 numbers, or of 500 p where that is more.
     """
     sums, small, bound = None, None, 0.0  # lower triangles: float64, float32, and what no entry of `small` exceeds
     buffers: dict[type, np.ndarray] = {}
-    for rows in _parts(blocks):
+    for rows in _parts(blocks, min(p, BLOCK_ROWS)):
         largest = _largest_sum(rows)
         if small is not None and bound + largest >= WHOLE_IN_FLOAT32:
             sums, small, bound = _added(sums, small), None, 0.0
@@ -45,18 +46,19 @@ def accumulate_gram(blocks: Iterable, p: int) -> np.ndarray:
         sums = _added(sums, small)
     if sums is None:
         return np.zeros((p, p))
-    sums = np.tril(sums)
-    return sums + np.tril(sums, -1).T
+    whole = sums + sums.T  # above the diagonal there are zeros
+    np.fill_diagonal(whole, sums.diagonal())
+    return whole
 
 
-def _parts(blocks):
+def _parts(blocks, at_least):
     for block in blocks:
-        yield from row_blocks(block)
+        yield from row_blocks(block, at_least)
         del block
 
 
 def row_blocks(X, at_least: int = 1) -> Iterator:
-    """X in blocks of rows with BLOCK_NUMBERS numbers, a multiple of `at_least` where that is more."""
+    """X in blocks of BLOCK_NUMBERS numbers, or of `at_least` rows where that is more."""
     step = max(BLOCK_NUMBERS // X.shape[1], at_least)
     X = sp.csr_array(X) if sp.issparse(X) else X
     for start in range(0, X.shape[0], step):
@@ -68,10 +70,12 @@ def dense(rows) -> np.ndarray:
 
 
 def _csr_rows(X, start, stop):
-    """X[start:stop] without a copy of its entries."""
+    """X[start:stop], which shares its entries: no copy, nor the constructor's look at each index."""
     indptr = X.indptr[start : stop + 1]
     part = slice(indptr[0], indptr[-1])
-    return sp.csr_array((X.data[part], X.indices[part], indptr - indptr[0]), shape=(indptr.size - 1, X.shape[1]))
+    rows = sp.csr_array((indptr.size - 1, X.shape[1]), dtype=X.dtype)
+    rows.data, rows.indices, rows.indptr = X.data[part], X.indices[part], indptr - indptr[0]
+    return rows
 
 
 def _largest_sum(rows) -> float:
@@ -97,7 +101,8 @@ def _filled(rows, dtype, buffers):
         buffers[dtype] = np.empty(rows.shape, dtype)
     buffer = buffers[dtype][: rows.shape[0]]
     if sp.issparse(rows):
-        return rows.astype(dtype).toarray(out=buffer)
+        rows.data = rows.data.astype(dtype)  # of a matrix of our own; its `astype` would copy the indices too
+        return rows.toarray(out=buffer)
     buffer[...] = rows
     return buffer
 
