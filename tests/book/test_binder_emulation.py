@@ -28,6 +28,7 @@ class DataNotInstalled(ImportError):
         return str(self).splitlines()
 raise DataNotInstalled("Stopped.\\nType: pip install -r {}")
 """
+OF_DASK = STOP.format("requirements-dask.txt").replace("DataNot", "DaskNot")
 LOUD = STOP.format("requirements-data.txt").replace("_render_traceback_", "shown")
 NOTEBOOKS = {  # name: (tags, source) of its cells, and what the check says of it
     "good": (
@@ -57,6 +58,12 @@ NOTEBOOKS = {  # name: (tags, source) of its cells, and what the check says of i
     "data_traceback": ([(["needs-data"], LOUD)], "cell 0 stops with a traceback"),
     "data_else": ([(["needs-data"], "1 / 0")], "cell 0 raises ZeroDivisionError"),
     "data_untagged": ([([], STOP.format("requirements-data.txt"))], "cell 0 raises DataNotInstalled"),
+    "dask_needed": ([(["needs-dask"], OF_DASK), ([], "1"), (["remove-output"], DRAW.format("print(k)"))], None),
+    "dask_there": ([(["needs-dask"], "1")], "cell 0 has the tag needs-dask, and does not stop"),
+    "dask_other_file": ([(["needs-dask"], OF_DASK.replace("-dask.", "-data."))], "without saying what to install"),
+    "dask_other_error": ([(["needs-dask"], STOP.format("requirements-dask.txt"))], "cell 0 raises DataNotInstalled"),
+    "dask_before": ([(["needs-dask"], OF_DASK), ([], "1 / 0  # is reached")], "cell 1 raises ZeroDivisionError"),
+    "dask_untagged": ([([], OF_DASK)], "cell 0 raises DaskNotInstalled"),
     "raises_later": ([(["remove-output"], DRAW.format("print(1 / (4 - k))"))], "moving k to .* raises ZeroDivision"),
 }
 
