@@ -5,9 +5,6 @@ All others are counted by chapter, (1.1), (1.2), …, as if the paper's were not
 
 import re
 
-from docutils import nodes
-from sphinx.transforms.post_transforms import SphinxPostTransform
-
 PAPER = re.compile(r"(?:equation-)?eq-([1-6])")
 
 
@@ -25,23 +22,6 @@ def number(app, env):
     return []  # no further page to write
 
 
-class NumberInPrint(SphinxPostTransform):
-    """The same for LaTeX, which counts on its own."""
-
-    default_priority = 400
-    formats = ("latex",)
-
-    def run(self, **kwargs):
-        for equation in list(self.document.findall(nodes.math_block)):
-            if paper := PAPER.fullmatch(equation.get("label") or ""):
-                before = rf"\let\countedequation\theequation\renewcommand{{\theequation}}{{{paper[1]}}}"
-                after = r"\let\theequation\countedequation\addtocounter{equation}{-1}"
-                place = equation.parent.index(equation)
-                equation.parent.insert(place + 1, nodes.raw("", after, format="latex"))
-                equation.parent.insert(place, nodes.raw("", before, format="latex"))
-
-
 def setup(app):
     app.connect("env-get-updated", number, priority=900)  # after Sphinx has numbered them (500)
-    app.add_post_transform(NumberInPrint)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,7 @@
 """The first page: the directive `one-model`, its picture, and the directive `dial`, over a data set of their own.
 
-Where HTML is shown the dial is the interactive object of cossim_helpers.Dial, elsewhere its picture.
+Where HTML is shown the dial is the interactive object of cossim_helpers.Dial, in print its picture. The same holds for the
+two halves: in print they are two pictures and two sentences.
 """
 
 import base64
@@ -96,6 +97,34 @@ def chips(items, cluster):
     return " ".join(f'<span class="chip c{cluster[i]}">{i}{chr(65 + cluster[i])}</span>' for i in items)
 
 
+def on_paper(env) -> addnodes.only:
+    """Return the two halves for print: both heat maps in a row, and a sentence for each."""
+    cluster = landing_data().item_cluster
+    maps, sentences = nodes.paragraph(), []
+    for name, cosine, nearest, recommended in two_halves():
+        shown = np.kron(block_average(cosine, PIXELS), np.ones((3, 3)))  # a viewer would blur what it enlarges
+        maps += picture_of(env, f"{name.replace(' ', '-')}.png", png_of(shown), name, "160px")
+        maps += nodes.Text("   ")
+        sentences.append(
+            f"{name.capitalize()}: user {USER} gets {listed(recommended, cluster)}. Similar to {listed([ITEM], cluster)}: "
+            f"{listed(nearest, cluster)}, by a cosine up to {cosine[ITEM, nearest[0]]:.2f}."
+        )
+    lines = [nodes.paragraph("", sentence) for sentence in sentences]
+    return addnodes.only("", maps, *lines, expr="not html")
+
+
+def listed(items, cluster):
+    return ", ".join(f"{i}{chr(65 + cluster[i])}" for i in items)
+
+
+def picture_of(env, name, png, alt, size=None):
+    """Return an image of these bytes, kept beside the pages that Sphinx has read."""
+    path = Path(env.doctreedir) / name
+    path.write_bytes(png)
+    given = {"width": size, "height": size} if size else {}
+    return nodes.image(uri=os.path.relpath(path, Path(env.doc2path(env.docname)).parent), alt=alt, **given)
+
+
 class OneModelDirective(SphinxDirective):
     """{one-model}: no arguments; its content is the caption."""
 
@@ -105,7 +134,8 @@ class OneModelDirective(SphinxDirective):
         caption = nodes.container(classes=["one-model-caption"])
         caption += self.parse_content_to_nodes()
         start = f'<div class="one-model"><div class="halves">{picture()}</div>'
-        return [nodes.raw("", start, format="html"), caption, nodes.raw("", "</div>", format="html")]
+        end = nodes.raw("", "</div>", format="html", in_print=True)
+        return [nodes.raw("", start, format="html", in_print=True), caption, end, on_paper(self.env)]
 
 
 class DialDirective(SphinxDirective):
@@ -113,14 +143,9 @@ class DialDirective(SphinxDirective):
 
     def run(self):
         shown = landing_dial()
-        picture = Path(self.env.doctreedir) / "dial.png"
-        picture.write_bytes(shown.png)
-        elsewhere = addnodes.only(expr="not html")
-        elsewhere += nodes.image(
-            uri=os.path.relpath(picture, Path(self.env.doc2path(self.env.docname)).parent),
-            alt="Three heat maps of item–item cosines of one model, for three choices of D.",
-        )
-        return [nodes.raw("", shown.html, format="html"), elsewhere]
+        alt = "Three heat maps of item–item cosines of one model, for three choices of D."
+        elsewhere = addnodes.only("", picture_of(self.env, "dial.png", shown.png, alt), expr="not html")
+        return [nodes.raw("", shown.html, format="html", in_print=True), elsewhere]
 
 
 def setup(app):

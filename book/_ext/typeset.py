@@ -1,0 +1,332 @@
+"""The book on paper, second half: how each node is set in LaTeX. What the macros look like stands in in_print.tex.
+
+No counter of LaTeX is used for what the site numbers: headings, equations, results, exercises and figures carry the
+numbers of the site, which env.toc_secnumbers and env.toc_fignumbers hold.
+"""
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+from PIL import Image
+from sphinx import addnodes
+from sphinx.util.texescape import escape as sphinx_escape
+from sphinx.writers.latex import LaTeXTranslator
+
+# What the fonts of the text lack, or have as a sign that does not fit. Code has a font of its own.
+SIGNS = {"ᵀ": r"\textsuperscript{T}", "⟺": r"\(\Longleftrightarrow\)", "✓": r"\bookcheck{}", "★": r"\bookstar{}"}
+JAPANESE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]+")
+CLOSING = "、。，．）」』】〉》：；！？ー々っゃゅょッャュョ"  # no line begins with these
+WIDEST = 92  # characters of a table that fit across the page
+POINTS = 0.75  # a pixel of a page
+WHOLE = {"width": 437, "height": 460}  # points of a picture at most
+FOLDED = {"tag_hide-input", "tag_hide-cell"}
+GREEK = "alpha beta gamma delta epsilon lambda mu rho sigma kappa theta Delta Sigma Lambda".split()
+PLAIN = {**{name: None for name in GREEK}, "times": "×", "neq": "≠", "leq": "≤", "geq": "≥", "to": "→", "infty": "∞"}
+
+
+def escaped(text):
+    """Return a text as LaTeX, with signs and Japanese in fonts that have them."""
+    text = sphinx_escape(text, "xelatex")
+    for sign, macro in SIGNS.items():
+        text = text.replace(sign, macro)
+    return JAPANESE.sub(_japanese, text)
+
+
+def _japanese(match):
+    after = "" if match[0][0] in CLOSING else r"\bookcjkbreak"
+    return rf"{after}\bookcjk{{{match[0]}}}\bookcjkbreak{{}}"
+
+
+def spoken(formula):
+    r"""Return a formula of a heading as plain text for the bookmarks: \lambda is λ. ValueError for an unknown macro."""
+    import unicodedata
+
+    def sign(match):
+        name = match[1]
+        if name not in PLAIN:
+            raise ValueError(f"a heading has \\{name}: say in typeset.py how a bookmark spells it")
+        if PLAIN[name]:
+            return PLAIN[name]
+        case = "CAPITAL" if name[0].isupper() else "SMALL"
+        spelling = {"lambda": "LAMDA", "Lambda": "LAMDA"}.get(name, name.upper())
+        return unicodedata.lookup(f"GREEK {case} LETTER {spelling}")
+
+    return re.sub(r"[{}$]", "", re.sub(r"\\([A-Za-z]+) ?", sign, formula))
+
+
+def widths(rows):
+    """Return the share of each column of a table: what its longest cell needs, and less for those that need most."""
+    needs = [max(1, *(len(cell) for cell in column)) for column in zip(*rows)]
+    least = [max(len(word) for cell in column for word in [*re.split(r"[\s_/.]", cell), ""]) for column in zip(*rows)]
+    room = WIDEST - 2 * len(needs)
+    if sum(needs) <= room:
+        return [need + 2 for need in needs], sum(needs) + 2 * len(needs)
+    level = max(needs)
+    while level > 1 and sum(max(min(need, level), low) for need, low in zip(needs, least)) > room:
+        level -= 1
+    return [max(min(need, level), low) + 2 for need, low in zip(needs, least)], WIDEST
+
+
+class PrintTranslator(LaTeXTranslator):
+    """LaTeX of the pages that in_print.py has prepared."""
+
+    # --- text ---
+
+    def encode(self, text):
+        if self.literal_whitespace:
+            return super().encode(text)
+        return escaped(text)
+
+    def visit_math(self, node):
+        formula = " ".join(node.astext().split())
+        if self.in_title:
+            self.body.append(rf"\texorpdfstring{{\({formula}\)}}{{{self.escape(spoken(formula))}}}")
+        else:
+            self.body.append(rf"\({formula}\)")
+        raise nodes.SkipNode
+
+    def visit_title_reference(self, node):
+        self.body.append(r"\emph{")
+
+    # --- pages, headings, folds ---
+
+    def visit_document(self, node):
+        super().visit_document(node)
+        self.this_is_the_title = 0
+        self.sectionlevel = self.top_sectionlevel - 1
+
+    def visit_start_of_file(self, node):
+        super().visit_start_of_file(node)
+        self.sectionlevel = self.top_sectionlevel - 1
+        if part := node.get("part"):
+            self.body.append(rf"\bookpart{{{self.encode(part)}}}{{{self.escape(part)}}}" + "\n")
+
+    def visit_title(self, node):
+        if not isinstance(node.parent, nodes.section):
+            super().visit_title(node)
+            return
+        level = min(self.sectionlevel, len(self.sectionnames) - 1)
+        name = self.sectionnames[level]
+        number = self.number_of(node.parent)
+        if name == "chapter" and self.curfilestack[-1] == self.config.root_doc:
+            self.body.append(r"\bookchapter{}{About this book}" + "\n" + self.hypertarget_to(node.parent, anchor=True))
+            raise nodes.SkipNode
+        self.body.append(rf"\book{name}{{{number}}}{{")
+        self.context.append("}\n" + self.hypertarget_to(node.parent))
+        self.in_title = 1
+
+    def number_of(self, section):
+        numbers = self.builder.env.toc_secnumbers.get(self.curfilestack[-1], {})
+        top = isinstance(section.parent, addnodes.start_of_file)
+        number = next((numbers[key] for key in [""] * top + [f"#{one}" for one in section["ids"]] if key in numbers), ())
+        return ".".join(map(str, number or ()))
+
+    def visit_fold_node(self, node):
+        self.body.append("\n" + r"\begin{bookfold}" + "\n")
+
+    def depart_fold_node(self, node):
+        self.body.append("\n" + r"\end{bookfold}" + "\n")
+
+    # --- results, proofs, exercises ---
+
+    def visit_result_node(self, node):
+        self.box(node, "bookresult")
+
+    def depart_result_node(self, node):
+        self.body.append("\n" + r"\end{bookresult}" + "\n")
+
+    def visit_exercise_box(self, node):
+        self.box(node, "booksolution" if node.get("solution") else "bookexercise")
+
+    def depart_exercise_box(self, node):
+        self.body.append("\n" + rf"\end{{{'booksolution' if node.get('solution') else 'bookexercise'}}}" + "\n")
+
+    def box(self, node, environment):
+        """Begin a box: its name, its label, its title."""
+        self.pushbody([])
+        node[0].walkabout(self)
+        title = "".join(self.popbody())
+        node.pop(0)
+        labels = self.hypertarget_to(node, anchor=True)
+        self.body.append("\n" + rf"\begin{{{environment}}}{{{node['name']}}}{{{title}}}{{{labels}}}" + "\n")
+
+    def visit_solutions_node(self, node):
+        self.body.append("\n" + r"\booksolutions" + "\n")
+
+    def depart_solutions_node(self, node):
+        pass
+
+    def visit_proof_block(self, node):
+        self.body.append("\n" + r"\begin{bookproof}" + "\n")
+
+    def depart_proof_block(self, node):
+        self.body.append("\n" + r"\end{bookproof}" + "\n")
+
+    # --- equations ---
+
+    def visit_math_block(self, node):
+        formula = re.sub(r"\n\s*\n", "\n", node.astext().strip())
+        labels = tag = ""
+        if label := node.get("label"):
+            docname = self.curfilestack[-1]
+            anchor = nodes.make_id(f"equation-{label}")
+            labels = rf"\phantomsection\label{{\detokenize{{{docname}:{anchor}}}}}"
+            tag = rf"\tag{{{self.equation_number(docname, label)}}}"
+        if r"\\" in formula and not re.match(r"\\begin\{(aligned|gathered|cases|split)\}", formula):
+            formula = rf"\begin{{split}}{formula}\end{{split}}"
+        self.body.append(f"%\n\\begin{{equation*}}{labels}\n{formula}{tag}\n\\end{{equation*}}\n")
+        raise nodes.SkipNode
+
+    def equation_number(self, docname, label):
+        numbers = self.builder.env.toc_fignumbers[docname]["displaymath"]
+        return ".".join(map(str, numbers[nodes.make_id(f"equation-{label}")]))
+
+    def visit_math_reference(self, node):
+        docname, label = node["docname"], node["target"]
+        number = self.equation_number(docname, label)
+        self.body.append(rf"\hyperref[\detokenize{{{docname}:{nodes.make_id(f'equation-{label}')}}}]{{({number})}}")
+        raise nodes.SkipNode
+
+    def visit_number_reference(self, node):
+        label = f"{self.curfilestack[-1]}:{node['refid']}" if node.get("refid") else node["refuri"][1:].replace("#", ":")
+        self.body.append(rf"\hyperref[{self.idescape(label)}]{{{self.encode(node.astext())}}}")
+        raise nodes.SkipNode
+
+    # --- pictures ---
+
+    def visit_figure(self, node):
+        numbers = self.builder.env.toc_fignumbers.get(self.curfilestack[-1], {}).get("figure", {})
+        number = next((numbers[one] for one in node["ids"] if one in numbers), ())
+        place = "H" if self.no_latex_floats or self.table else self.elements["figure_align"]
+        self.body.append(rf"\begin{{bookfigure}}[{place}]{{{'.'.join(map(str, number))}}}" + "\n")
+
+    def depart_figure(self, node):
+        self.body.append(r"\end{bookfigure}" + "\n")
+
+    def visit_image(self, node):
+        path = Path(self.builder.srcdir, node["uri"])
+        with Image.open(path) as picture:
+            size = dict(zip(("width", "height"), picture.size))
+        given = {key: float(re.sub(r"px$", "", node[key])) for key in size if re.fullmatch(r"[\d.]+(px)?", str(node.get(key)))}
+        shown = given if len(given) == 2 else {key: value / 2 for key, value in size.items()}
+        points = {key: value * POINTS for key, value in shown.items()}
+        scale = min(1, *(WHOLE[key] / points[key] for key in points))
+        width = points["width"] * scale
+        file = self.builder.images[node["uri"]]
+        inside = isinstance(node.parent, nodes.figure) or self.is_inline(node)
+        picture = rf"\bookpicture{{{width:.1f}bp}}{{{file}}}"
+        self.body.append(picture if inside else "\n" + rf"\begin{{center}}{picture}\end{{center}}" + "\n")
+        raise nodes.SkipNode
+
+    # --- tables ---
+
+    def visit_table(self, node):
+        rows = [
+            [entry.astext() for entry in row.findall(nodes.entry) for _ in range(entry.get("morecols", 0) + 1)]
+            for row in node.findall(nodes.row)
+        ]
+        shares, total = widths(rows)
+        for spec, share in zip(node.findall(nodes.colspec), shares):
+            spec["colwidth"] = share
+        long = len(rows) > 8 or sum(map(len, (cell for row in rows for cell in row))) > 1500
+        node["classes"] = ["colwidths-given", *(["longtable"] if long else [])]
+        share = total / WIDEST
+        self.body.append("\n" + rf"\begin{{booktable}}{{{share:.3f}}}" + "\n")
+        super().visit_table(node)
+
+    def depart_table(self, node):
+        super().depart_table(node)
+        self.body.append("\n" + r"\end{booktable}" + "\n")
+
+    def visit_web_table(self, node):
+        grid = node["grid"]
+        left = [cell.left for cell in self.spread(grid)]
+        lines = [rf"\begin{{bookweb}}{{{self.encode(grid.caption)}}}{{{''.join('l' if one else 'r' for one in left)}}}"]
+        lines += [r"\toprule", *(self.web_row(row) for row in grid.head), r"\midrule"] if grid.head else [r"\toprule"]
+        if grid.head:
+            lines.append(r"\endhead")
+        lines += [self.web_row(row) for row in grid.body]
+        self.body.append("\n" + "\n".join([*lines, r"\bottomrule", r"\end{bookweb}"]) + "\n")
+        raise nodes.SkipNode
+
+    depart_web_table = None
+
+    def spread(self, grid):
+        """Return a row of single cells, which says how the columns stand."""
+        return next(row for row in grid.body if all(cell.span == 1 for cell in row))
+
+    def web_row(self, row):
+        cells = []
+        for cell in row:
+            text = self.encode(cell.text)
+            if cell.span > 1:
+                text = rf"\multicolumn{{{cell.span}}}{{{'l' if cell.left else 'c'}}}{{\textit{{{text}}}}}"
+            cells.append(text)
+        return " & ".join(cells) + r" \\"
+
+    # --- code and what it prints ---
+
+    def visit_container(self, node):
+        element = node.get("nb_element")
+        if element == "cell_code":
+            self.body.append("\n" + r"\begin{bookcell}" + "\n")
+        elif element == "cell_code_source" and FOLDED & set(node.parent["classes"]):
+            self.body.append("\n" + r"\begin{bookfoldedcode}" + "\n")
+        elif element == "cell_code_output":
+            self.body.append("\n" + r"\begin{bookoutput}" + "\n")
+        elif node.get("design_component") == "dropdown":
+            self.body.append("\n" + r"\begin{bookdropdown}" + "\n")
+        elif "doors" in node["classes"]:
+            self.body.append("\n" + r"\begin{bookdoors}" + "\n")
+
+    def depart_container(self, node):
+        element = node.get("nb_element")
+        ends = {"cell_code": "bookcell", "cell_code_output": "bookoutput"}
+        name = ends.get(element, "")
+        if element == "cell_code_source" and FOLDED & set(node.parent["classes"]):
+            name = "bookfoldedcode"
+        elif node.get("design_component") == "dropdown":
+            name = "bookdropdown"
+        elif "doors" in node["classes"]:
+            name = "bookdoors"
+        if name:
+            self.body.append("\n" + rf"\end{{{name}}}" + "\n")
+
+    # --- boxes and lists ---
+
+    def visit_admonition(self, node):
+        self.pushbody([])
+        if isinstance(node[0], nodes.title):
+            self.in_title = 1
+            for child in node[0].children:
+                child.walkabout(self)
+            self.in_title = 0
+            node.pop(0)
+        title = "".join(self.popbody())
+        self.body.append("\n" + rf"\begin{{bookbox}}{{{title}}}" + "\n")
+
+    def depart_admonition(self, node):
+        self.body.append("\n" + r"\end{bookbox}" + "\n")
+
+    def visit_rubric(self, node):
+        self.body.append("\n" + r"\bookrubric{")
+        self.context.append("}\n")
+
+    def visit_entry_node(self, node):
+        self.body.append("\n" + rf"\begin{{bookentry}}{{{self.hypertarget_to(node, anchor=True)}}}" + "\n")
+
+    def depart_entry_node(self, node):
+        self.body.append("\n" + r"\end{bookentry}" + "\n")
+
+    def generate_indices(self):
+        """Return the list of results: number, name and page of each, in the order of the book."""
+        env, lines = self.builder.env, []
+        for docname in [file["docname"] for file in self.document.findall(addnodes.start_of_file)]:
+            for label, (kind, counter, name) in env.metadata[docname].get("names", {}).items():
+                number = env.toc_fignumbers.get(docname, {}).get(counter, {}).get(label)
+                if number and kind != "exercise":
+                    called = self.encode(f"{kind.title()} {'.'.join(map(str, number))}")
+                    label = self.idescape(f"{docname}:{label}")
+                    lines.append(rf"\bookresultline{{{called}}}{{{self.encode(name)}}}{{{label}}}")
+        return "\n".join([r"\begin{bookresults}", *lines, r"\end{bookresults}"]) + "\n"
