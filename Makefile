@@ -9,9 +9,11 @@ reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
 real := .venv/data-$(version)
 cluster := .venv/dask-$(version)
+as_root := $(if $(filter 0,$(shell id -u)),--allow-root) # JupyterLab refuses to run as root unless it is told to
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab data dask test test-binder test-site notebooks numbers symbols terms bench study lint lock clean
+.PHONY: help book zip serve lab data dask test test-binder test-site plain notebooks numbers symbols terms bench study \
+  lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +23,14 @@ book: $(reader) ## build the site from the stored outputs; a warning is an error
 	$(bin)/jupyter-book build . --all -W --keep-going -n
 	@echo "Open _build/html/index.html in a browser, or type: make serve"
 
+zip: ## the site with one file of itself, to be read offline: _build/html/_static/cosine-similarity-book.zip
+	@BOOK_ZIP=1 $(MAKE) --no-print-directory book
+
 serve: book ## build the site and show it at localhost (PORT=8000)
 	$(bin)/python -m http.server --bind localhost --directory _build/html $(PORT)
 
 lab: $(reader) ## read and run the book in JupyterLab (NB=book/NN_name.ipynb opens that one)
-	$(bin)/jupyter lab --LabApp.default_url=/lab/tree/$(or $(NB),book/01_cosine_and_dot_product.ipynb) \
+	$(bin)/jupyter lab $(as_root) --LabApp.default_url=/lab/tree/$(or $(NB),book/01_cosine_and_dot_product.ipynb) \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
 data: $(real) ## install the real data of chapter 12, some hundred megabytes
@@ -41,6 +46,9 @@ test-site: book $(developer) ## the site in a headless browser: links, accessibi
 
 test-binder: $(developer) ## open and run the notebooks as Binder does, without Docker (NB=… for one)
 	$(bin)/python -m tools.binder $(NB)
+
+plain: book $(developer) ## build the site by plain Sphinx, without Jupyter Book: the same, and with the newest versions
+	$(bin)/python -m tools.plain
 
 notebooks: $(real) $(cluster) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
 	$(bin)/python -m tools.notebooks $(NB)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
+from sphinx.errors import ExtensionError
 from sphinx.util.fileutil import copy_asset
 
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
@@ -27,7 +28,8 @@ LARGE_FONTS = ["AMS-Regular", "Main-Bold", "Main-Regular"]
 SYMBOL = re.compile(r'([A-Za-z]+)"?:\[?(?:"\w+",)?"(?:\\u)?([0-9a-fA-F]{4})"')  # top:"\u22a4", vec:["Accent","2192"]
 UNNAMED = "−∗′⋅…⋯√∣∥⟨⟩―\u2061\u2062\u2063"  # what TeX makes of -, *, ', \|, \overline …, and invisible operators
 FORMULA = re.compile(r'<(span|div) class="math notranslate nohighlight"[^>]*>(.*?)</\1>', re.DOTALL)
-FONTS = {"fa-solid-900.ttf": "icons.woff", "fa-brands-400.ttf": "brands.woff"}  # custom.css names the cut ones
+FONTS = {"fa-solid-900": "icons.woff", "fa-brands-400": "brands.woff"}  # custom.css names the cut ones
+KINDS = (".ttf", ".woff2")  # from version 0.18 on the theme holds the second alone, which fontTools reads with Brotli
 ICON_RULE = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"([^"]+)"\}')
 
 
@@ -55,6 +57,14 @@ def symbols(pages, tables):
     macros = set(re.findall(r"\\([A-Za-z]+)", formulas))
     named = {chr(int(code, 16)) for name, code in SYMBOL.findall(tables) if name in macros}
     return {*named, *UNNAMED, *(character for character in formulas if ord(character) >= 0x400)}
+
+
+def font_of(folder, name):
+    """Return the file of a font of icons, in the first form that the installed theme holds."""
+    for kind in KINDS:
+        if (path := folder / f"{name}{kind}").is_file():
+            return path
+    raise ExtensionError(f"{folder} holds no {name} as {' or '.join(KINDS)}: where does the theme keep its icons now?")
 
 
 def cut_font(source, target, characters):
@@ -94,7 +104,7 @@ def finish(app, exception):
     used = set(re.findall(r"fa-([\w-]+)", pages + text("*.js")))
     characters = icon_characters(text("*.css"), used)
     for source, target in FONTS.items():
-        cut_font(static / "vendor" / "fontawesome" / "webfonts" / source, static / target, characters)
+        cut_font(font_of(static / "vendor" / "fontawesome" / "webfonts", source), static / target, characters)
     theme = static / "styles" / "pydata-sphinx-theme.css"
     theme.write_text(without_icons(theme.read_text(encoding="utf-8"), used), encoding="utf-8")
 

@@ -13,7 +13,7 @@ import offline
 import provenance
 import pytest
 import yaml
-from sphinx.errors import ConfigError
+from sphinx.errors import ConfigError, ExtensionError
 
 from tools import toc
 
@@ -162,6 +162,15 @@ def test_the_icon_fonts_keep_used_names_and_what_other_styles_show():
 def test_the_list_of_icons_keeps_the_used_names_alone():
     listed = r'.fa-sun:before{content:"\f185"}.fa-x:before,.fa-xmark:before{content:"\f00d"}.fa-fw{width:1em}'
     assert offline.without_icons(listed, used={"xmark"}) == listed.removeprefix(r'.fa-sun:before{content:"\f185"}')
+
+
+def test_the_fonts_of_icons_are_found_in_older_and_in_newer_themes(tmp_path):
+    with pytest.raises(ExtensionError, match=r"holds no fa-solid-900 as \.ttf or \.woff2"):
+        offline.font_of(tmp_path, "fa-solid-900")
+    for kind in (".woff2", ".ttf"):
+        path = tmp_path / f"fa-solid-900{kind}"
+        path.write_bytes(b"")
+        assert offline.font_of(tmp_path, "fa-solid-900") == path
 
 
 def test_the_fonts_of_formulas_keep_what_is_written_or_named():
