@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 from wayfinding import base_path
 
 from site_tests.serving import serve
@@ -27,10 +27,11 @@ ARGUMENTS = [
 ]
 # What Sphinx and the theme write into each page for a reader with a choice of theme, and what they store of it.
 CHOOSE_THEME = "localStorage.setItem('mode', '{0}'); localStorage.setItem('theme', '{0}');"
+MATHJAX = "**/mathjax/startup.js"
 # A page is ready when it has all its files, its fonts, its formulas, and its wide formulas are marked.
 READY = """async () => {
     await document.fonts.ready;
-    if (window.MathJax) await window.MathJax.startup.promise;
+    if (window.MathJax?.startup) await window.MathJax.startup.promise;
     await document.fonts.ready;
     await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 }"""
@@ -83,6 +84,12 @@ def browser() -> Browser:
         browser.close()
 
 
+def new_context(browser, theme: str, scripts: bool) -> BrowserContext:
+    context = browser.new_context(color_scheme=theme, java_script_enabled=scripts, reduced_motion="reduce")
+    context.add_init_script(CHOOSE_THEME.format(theme))
+    return context
+
+
 @pytest.fixture(scope="session")
 def new_page(browser):
     """A function that opens an empty page: one browser context for each theme, with and without scripts."""
@@ -90,9 +97,7 @@ def new_page(browser):
 
     def new(theme: str, scripts: bool) -> Page:
         if (theme, scripts) not in contexts:
-            context = browser.new_context(color_scheme=theme, java_script_enabled=scripts, reduced_motion="reduce")
-            context.add_init_script(CHOOSE_THEME.format(theme))
-            contexts[theme, scripts] = context
+            contexts[theme, scripts] = new_context(browser, theme, scripts)
         return contexts[theme, scripts].new_page()
 
     yield new
@@ -140,11 +145,23 @@ def until(page: Page, holds: Callable[[], bool], what: object, *, seconds: float
 
 def opener(site, new_page, opened: list):
     def open_page(
-        path: str = LANDING, *, width: int = 1280, height: int = 900, theme: str = "light", scripts: bool = True
+        path: str = LANDING,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: str = "light",
+        scripts: bool = True,
+        formulas: bool = True,
+        text: str | None = None,
     ) -> Page:
         page = new_page(theme, scripts)
         page.set_viewport_size({"width": width, "height": height})
         opened.append((page, watch(page, site)))
+        if not formulas:
+            page.route(MATHJAX, lambda route: route.fulfill(body="", content_type="text/javascript"))
+        if text is not None:
+            html = "text/html; charset=utf-8"
+            page.route(f"**/{path.partition('?')[0]}*", lambda route: route.fulfill(body=text, content_type=html))
         page.goto(f"{site}/{path}", wait_until="load")
         if scripts:
             page.evaluate(READY)
@@ -168,20 +185,16 @@ def close(opened: list) -> list[str]:
 
 @pytest.fixture
 def open_page(site, new_page):
-    """`open_page(path, *, width=1280, height=900, theme="light", scripts=True)` returns a page that is ready."""
+    """`open_page(path, *, width=1280, height=900, theme="light", scripts=True)` returns a page that is ready.
+
+    `formulas=False` leaves the formulas as they are written: in a chapter, to set them takes most of the time.
+    `text` is what the address shall hold in place of what the site has there.
+    """
     opened = []
     yield opener(site, new_page, opened)
     assert close(opened) == []
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
+@pytest.fixture(params=["light", "dark"])
 def theme(request) -> str:
     return request.param
-
-
-@pytest.fixture(scope="module")
-def view(site, new_page, path, theme) -> Page:
-    """The page at `path` in each theme, opened once for all tests of a module that look at it."""
-    opened = []
-    yield opener(site, new_page, opened)(path, theme=theme)
-    assert close(opened) == []

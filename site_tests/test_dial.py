@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,6 +70,12 @@ SHOWN = dial(spectrum(SMALL.X), SMALL.X[:3], SMALL.item_cluster, SMALL.item_popu
 TWO = f'<!doctype html><html lang="en"><title>Two</title><body>{SHOWN}{SHOWN}</body></html>'
 
 
+@pytest.fixture
+def open_page(open_page):
+    """As elsewhere, but without formulas: no dial shows one, and a chapter has hundreds to set."""
+    return partial(open_page, formulas=False)
+
+
 @pytest.fixture(scope="module", params=PLACES)
 def where(request):
     return PLACES[request.param]
@@ -78,7 +85,7 @@ def where(request):
 def opened(site, new_page, where):
     """The page and how its dial starts: loaded once, as most of the time goes into loading."""
     watched = []
-    page = opener(site, new_page, watched)(where.path)
+    page = opener(site, new_page, watched)(where.path, formulas=False)
     page.set_default_timeout(5_000)
     yield page, ask(page, "dial.state")
     assert close(watched) == []
@@ -865,9 +872,8 @@ def test_an_anchor_of_the_page_still_works(open_page, where):
         "%00%2C%3A:,:,,",
     ],
 )
-def test_an_address_that_makes_no_sense_is_as_none(open_page, where, nonsense):
-    page = open_page(where.path)
-    start = ask(page, "dial.state")
+def test_an_address_that_makes_no_sense_is_as_none(open_page, opened, where, nonsense):
+    _, start = opened
     page = open_page(f"{where.path}?dial={nonsense}")
     assert ask(page, "dial.state") == start
     until(page, lambda: page.url.endswith(".html"), "the address is set right")
@@ -881,9 +887,9 @@ def in_sight(page):
 
 def test_who_is_sent_an_address_sees_the_dial(open_page):
     path = PLACES["chapter 4"].path  # where it stands far down
-    assert not in_sight(open_page(path, width=390))
-    assert in_sight(open_page(path + "?dial=exponent:-0.5", width=390))
-    assert not in_sight(open_page(path + "?dial=exponent:-0.5#main-content", width=390))
+    assert not in_sight(open_page(path, width=390, formulas=True))
+    assert in_sight(open_page(path + "?dial=exponent:-0.5", width=390, formulas=True))
+    assert not in_sight(open_page(path + "?dial=exponent:-0.5#main-content", width=390, formulas=True))
 
 
 def test_two_dials_on_a_page_keep_apart(open_page, site):

@@ -5,15 +5,13 @@ import re
 import unicodedata
 
 import pytest
+from bs4 import BeautifulSoup
 from pypdf import PdfReader
+
+from site_tests.conftest import HTML
 
 CHAPTER = "book/03_first_objective.html"
 FOLD = "details.fold"
-# A theorem in a fold: its anchor, and words that stand in folds alone.
-IN_A_FOLD = """() => {
-    const target = document.querySelector("details.fold div.proof[id]");
-    return target.id;
-}"""
 SEEN = """(box) => {
     const { top, bottom } = box.getBoundingClientRect();
     return box.checkVisibility() && bottom > 0 && top < innerHeight;
@@ -21,12 +19,14 @@ SEEN = """(box) => {
 
 
 @pytest.fixture
-def anchor(open_page):
-    return open_page(CHAPTER).evaluate(IN_A_FOLD)
+def anchor():
+    """The anchor of a theorem in a fold."""
+    page = BeautifulSoup((HTML / CHAPTER).read_text(encoding="utf-8"), "html.parser")
+    return page.select_one("details.fold div.proof[id]")["id"]
 
 
 def test_folds_and_badges_are_closed_at_first(open_page):
-    page = open_page(CHAPTER)
+    page = open_page(CHAPTER, formulas=False)
     assert page.locator(FOLD).count() >= 3
     assert page.locator("details.checks").count() >= 10
     assert page.locator("details[open]").count() == 0
@@ -36,7 +36,7 @@ def test_folds_and_badges_are_closed_at_first(open_page):
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_fold_opens_by_a_click_without_scripts_too(open_page, scripts):
-    page = open_page(CHAPTER, scripts=scripts)
+    page = open_page(CHAPTER, scripts=scripts, formulas=False)
     fold = page.locator(FOLD).first
     assert not fold.locator("p").first.is_visible()
     fold.locator("summary").first.click(position={"x": 5, "y": 5})
@@ -59,14 +59,14 @@ def test_a_link_on_the_page_opens_the_fold_too(open_page, anchor):
 
 
 def test_the_contents_open_a_fold(open_page):
-    page = open_page(CHAPTER)
+    page = open_page(CHAPTER, formulas=False)
     section = page.locator(f"section:has(> {FOLD})").first
     page.evaluate("(anchor) => { location.hash = anchor; }", section.get_attribute("id"))
     section.locator("p").first.wait_for(state="visible")
 
 
 def test_find_in_page_opens_a_fold(open_page):
-    page = open_page(CHAPTER)
+    page = open_page(CHAPTER, formulas=False)
     fold = page.locator(FOLD).first
     words = " ".join(re.findall(r"\b[a-z]+\b", fold.locator("p").first.text_content())[:3])
     assert page.evaluate("(words) => window.find(words)", words)
@@ -87,7 +87,7 @@ def test_on_paper_folds_and_badges_are_open(open_page):
 
 
 def test_a_badge_names_what_was_checked_and_opens_to_its_lines(open_page):
-    page = open_page(CHAPTER)
+    page = open_page(CHAPTER, formulas=False)
     badge = page.locator("details.checks").first
     said = badge.locator("summary").inner_text()
     assert re.search(r"✓ \d+ checks? .*closed-form-1", said)

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 
 from cossim_helpers import cone
-from site_tests.conftest import HTML, READY, until
+from site_tests.conftest import HTML, until
 from site_tests.test_pages import RULES
 
 CONE = cone()
@@ -20,23 +20,16 @@ LOSSES, SCALES = ("one", "two"), ("learned", "fixed")
 
 
 @pytest.fixture
-def open_cone(open_page, site):
+def open_cone(open_page):
     """`open_cone(query="", copies=1, lab=False, **options of open_page)` returns a page of the site with cones."""
     before, article, after = re.split(
         r"(<article[^>]*>).*(?=</article>)", (HTML / HOST).read_text(encoding="utf-8"), flags=re.DOTALL
     )
 
     def open_it(query="", copies=1, *, lab=False, **options):
-        page = open_page(HOST, **options)
         text = before + article + "<h1>Cone</h1>" + CONE.html * copies + after
         text = text.replace("<body", '<body data-jp-theme-light="true"' if lab else "<body", 1)
-        page.route(
-            "**/book/cone.html*", lambda route: route.fulfill(body=text, content_type="text/html; charset=utf-8")
-        )
-        page.goto(f"{site}/book/cone.html{query}")
-        if options.get("scripts", True):
-            page.evaluate(READY)
-        return page
+        return open_page(f"book/cone.html{query}", text=text, **options)
 
     return open_it
 

@@ -9,11 +9,10 @@ import pytest
 from pypdf import PdfReader
 
 from site_tests.conftest import LANDING, READY, until, watch
-from site_tests.test_pages import OUT_OF_REACH, SETTLED, UNFOLD, violations
+from site_tests.test_pages import OPEN_SOLUTIONS, OUT_OF_REACH, SETTLED, UNFOLD, violations
 
 CHAPTER = "book/02_two_objectives.html"
 FIGURES = "book/06_figure_1.html"
-kB = 1_000
 # Lighthouse's mobile profile
 PHONE = {"viewport": {"width": 412, "height": 823}, "device_scale_factor": 1.75, "is_mobile": True, "has_touch": True}
 SLOW_LINE = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 0.75e6 / 8}
@@ -41,49 +40,7 @@ FOCUS = """() => {
 }"""
 
 
-# Weight and speed
-
-
-@pytest.fixture
-def weigh(browser, site):
-    """A function that loads a page with an empty cache; it returns the bytes of the stored figures, and of the rest."""
-
-    def weigh(path):
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        page = context.new_page()
-        problems = watch(page, site)
-        network, addresses, sizes = context.new_cdp_session(page), {}, {}
-
-        def asked(event):
-            addresses[event["requestId"]] = event["request"]["url"]
-
-        def loaded(event):
-            sizes[event["requestId"]] = event["encodedDataLength"]
-
-        network.on("Network.requestWillBeSent", asked)
-        network.on("Network.loadingFinished", loaded)
-        network.send("Network.enable")
-        page.goto(f"{site}/{path}", wait_until="networkidle")
-        page.evaluate(READY)
-        page.evaluate("document.querySelectorAll('img').forEach((picture) => (picture.loading = 'eager'))")
-        page.wait_for_load_state("networkidle")
-        until(page, lambda: addresses.keys() == sizes.keys(), "each file that the page asked for has come")
-        context.close()
-        assert problems == []
-        figures = sum(size for each, size in sizes.items() if "/_images/" in addresses[each])
-        return figures, sum(sizes.values()) - figures
-
-    return weigh
-
-
-def test_its_text_and_formulas_weigh_at_most_500_kB(weigh, path):
-    """The figures of chapters are stored pictures, compared pixel by pixel; they are counted apart."""
-    figures, rest = weigh(path)
-    if path == LANDING:
-        assert figures + rest <= 800 * kB
-    else:
-        assert rest <= 500 * kB
-        assert figures <= 900 * kB
+# Speed
 
 
 def test_a_figure_is_loaded_when_the_reader_comes_near(open_page):
@@ -126,7 +83,10 @@ def test_its_largest_paint_comes_within_2_seconds_on_a_phone(browser, site, page
         context.close()
         return seconds
 
-    assert statistics.median(paint() for _ in range(3)) <= 2.0
+    times = [paint(), paint()]
+    if min(times) <= 2 < max(times):  # the third decides on which side the median is
+        times.append(paint())
+    assert statistics.median(times) <= 2
 
 
 # On paper
@@ -166,16 +126,6 @@ def test_on_paper_nothing_is_folded_away_and_nothing_is_there_to_click(open_page
         .filter((text) => !text.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
         .map((text) => text.outerHTML.slice(0, 100))""")
     assert folded == []
-
-
-def test_on_paper_no_code_and_no_table_is_cut_off(open_page, path):
-    page = open_page(path, width=718)  # A4 without its margins
-    page.emulate_media(media="print")
-    page.evaluate(SETTLED)
-    cut_off = page.locator(".bd-article :is(pre, .pst-scrollable-table-container)").evaluate_all("""(boxes) => boxes
-        .filter((box) => box.scrollWidth > box.clientWidth + 1 && box.checkVisibility())
-        .map((box) => `${box.scrollWidth} > ${box.clientWidth}: ${box.textContent.slice(0, 80)}`)""")
-    assert cut_off == []
 
 
 def test_the_printed_page_holds_the_solutions_in_dark_ink(open_page):
@@ -417,3 +367,33 @@ def test_what_a_page_does_wrong_for_readers_is_noticed(open_page):
         "<p style='color: #999; width: 900px'>A pale and wide paragraph.</p>")""")
     assert any(problem.startswith("color-contrast") for problem in violations(page))
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") > 0
+
+
+FAULTS = {  # the last of its kind on the page, and what is done to it
+    "color-contrast": ("pre span", "(it) => { it.style.color = '#bbb'; }"),
+    "link-name": ("p > a", "(it) => { it.replaceChildren(); it.title = ''; }"),
+    "image-alt": ("img", "(it) => { it.removeAttribute('alt'); }"),
+    "button-name": ("button", "(it) => { it.replaceChildren(); it.removeAttribute('aria-label'); it.title = ''; }"),
+    "aria-hidden-focus": ("mjx-math", "(it) => { it.tabIndex = 0; }"),
+    "target-size": ("h3", "(it) => { it.innerHTML = '<button>i</button><button>j</button>'; "
+                         "[...it.children].forEach((each) => { each.style.cssText = 'width: 9px; padding: 0'; }); }"),
+}  # fmt: skip
+
+
+def test_no_fault_is_too_far_down_a_chapter_to_be_noticed(open_page):
+    """`violations` looks at a part of the formulas and of the texts that look alike: each fault is in it."""
+    page = open_page(CHAPTER)
+    page.evaluate(OPEN_SOLUTIONS)
+    page.evaluate(SETTLED)
+    formulas = "[...document.querySelectorAll('mjx-container, [data-look]')].map((box) => box.innerHTML).join()"
+    before = page.evaluate(formulas)
+    assert violations(page) == []
+    assert page.evaluate(formulas) == before  # they are as they were
+    for selector, spoil in FAULTS.values():
+        page.locator(f".bd-article {selector}").last.evaluate(spoil)
+    assert {found.partition(",")[0] for found in violations(page)} >= FAULTS.keys()
+    page.reload()
+    page.evaluate(READY)
+    page.evaluate(OPEN_SOLUTIONS)
+    page.add_style_tag(content=".bd-article .highlight span { color: #bbb !important; }")
+    assert [found.partition(",")[0] for found in violations(page)] == ["color-contrast"]

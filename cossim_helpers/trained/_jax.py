@@ -6,6 +6,8 @@ numbers would be others, and where JAX has no driver for that device, it says so
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -32,37 +34,39 @@ class Data(NamedTuple):
 
 def train(X: np.ndarray, q: np.ndarray, recipe: Recipe, seed: int, keep: set[int]) -> dict[int, dict[str, np.ndarray]]:
     """Adam on mini-batches in float64: the parameters, as arrays by name, after each epoch that is to be kept."""
-    n, p = X.shape
-    batches = n // recipe.batch_size
     adam = optax.adam(recipe.learning_rate)
-
-    @jax.jit
-    def epoch(state, key, data):
-        order_key, batch_key = jax.random.split(key)
-        order = jax.random.permutation(order_key, n)[: batches * recipe.batch_size]
-        keys = jax.random.split(batch_key, batches)
-
-        def step(state, batch):
-            parameters, moments = state
-            rows, key = batch
-            x = data.X[rows].astype(jnp.float64)
-            gradient = jax.grad(penalized_loss)(parameters, x, key, recipe, data.log_q)
-            change, moments = adam.update(gradient, moments)
-            return (optax.apply_updates(parameters, change), moments), None
-
-        return jax.lax.scan(step, state, (order.reshape(batches, recipe.batch_size), keys))[0]
-
     kept = {}
     with jax.enable_x64(True):
         key = jax.random.key(seed)
         data = Data(jnp.asarray(X, dtype=jnp.int8), jnp.log(jnp.asarray(q)))
-        parameters = start(recipe, p, key)
+        parameters = start(recipe, X.shape[1], key)
         state = parameters, adam.init(parameters)
         for done in range(1, max(keep) + 1):
-            state = epoch(state, jax.random.fold_in(key, done), data)
+            state = epoch(state, jax.random.fold_in(key, done), data, replace(recipe, epochs=1))
             if done in keep:
                 kept[done] = {name: np.array(value) for name, value in state[0].items()}
     return kept
+
+
+@partial(jax.jit, static_argnames="recipe")
+def epoch(state, key, data: Data, recipe: Recipe):
+    """All batches once, in a new order. To compile it takes a second: once for a recipe, whatever its seeds and epochs."""
+    n = len(data.X)
+    batches = n // recipe.batch_size
+    adam = optax.adam(recipe.learning_rate)
+    order_key, batch_key = jax.random.split(key)
+    order = jax.random.permutation(order_key, n)[: batches * recipe.batch_size]
+    keys = jax.random.split(batch_key, batches)
+
+    def step(state, batch):
+        parameters, moments = state
+        rows, key = batch
+        x = data.X[rows].astype(jnp.float64)
+        gradient = jax.grad(penalized_loss)(parameters, x, key, recipe, data.log_q)
+        change, moments = adam.update(gradient, moments)
+        return (optax.apply_updates(parameters, change), moments), None
+
+    return jax.lax.scan(step, state, (order.reshape(batches, recipe.batch_size), keys))[0]
 
 
 def start(recipe: Recipe, p: int, key) -> dict[str, jax.Array]:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -288,7 +289,7 @@ def test_an_extension_that_does_not_fit_is_noticed(monkeypatch, tmp_path, extens
         assert binder.install(sys.executable, tmp_path, tmp_path) == tmp_path / "venv" / "bin" / "python"
 
 
-def test_the_check_counts_what_fails(monkeypatch, tmp_path, capsys):
+def test_the_check_counts_what_fails(server, monkeypatch, tmp_path, capsys):
     folder, home = tmp_path / "folder", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
@@ -296,6 +297,7 @@ def test_the_check_counts_what_fails(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(binder, "copy_tracked_files", write_book)
     monkeypatch.setattr(binder, "install", lambda base, folder, home: Path(sys.executable))
     monkeypatch.setattr(binder, "build_site", lambda python, folder, home: links)
+    monkeypatch.setattr(binder, "serve", lambda python, folder, home: nullcontext(server))  # of the same notebooks
     assert binder.check(folder, home, []) == 3
     good, no_package, no_button, text, summary = capsys.readouterr().out.splitlines()[1:]
     assert good == "book/good.ipynb: its launch button opens it; cells run: 3; controls moved: 1"

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib.image
 import numpy as np
@@ -37,9 +38,9 @@ def make_notebooks(path):
     return run(ROOT / "tools" / "notebooks.py", path.name, folder=path.parent)
 
 
-def nbval(folder):
+def nbval(folder, *options):
     """Run what people type, in a folder that holds the project's conftest.py and settings."""
-    return run("-m", "pytest", "--nbval", "book", "-q", folder=folder)
+    return run("-m", "pytest", "--nbval", "book", "-q", *options, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,8 @@ def folder(original, tmp_path):
     return shutil.copytree(original, tmp_path / "copy")
 
 
-def edit(folder, change):
-    path = folder / "book" / "page.ipynb"
+def edit(folder, change, name="page"):
+    path = folder / "book" / f"{name}.ipynb"
     stored = json.loads(path.read_text())
     change(stored["cells"])
     path.write_text(json.dumps(stored))
@@ -114,34 +115,52 @@ def forget_execution(cells):
     cells[0]["execution_count"] = None
 
 
-def test_an_unchanged_notebook_passes(folder):
-    done = nbval(folder)
-    assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+CHANGES = {  # what it is called, what it does to the notebook, what must be said of it
+    "number": (change_number, "0.333333"),
+    "curve": (move_curve, "PNG 1 of this cell: RMS"),
+    "extra": (draw_twice, "1 PNGs are stored, 2 are drawn"),
+    "no-png": (lambda cells: stored_figure(cells).pop("image/png"), "0 PNGs are stored, 1 are drawn"),
+    "no-output": (lambda cells: cells[1].update(outputs=[]), "Unexpected output fields"),
+    "size": (replace_pixels(lambda pixels: pixels[:-1]), "drawn"),
+    "color": (replace_pixels(lambda pixels: pixels[..., [2, 1, 0, 3]]), "RMS"),
+    "blank": (replace_pixels(lambda pixels: np.ones_like(pixels)), "RMS"),
+    "spot": (replace_pixels(spot), "x = 192, y = 96"),
+    "stderr": (write_to_stderr, "stderr"),
+}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (change_number, "0.333333"),
-        (move_curve, "PNG 1 of this cell: RMS"),
-        (draw_twice, "1 PNGs are stored, 2 are drawn"),
-        (lambda cells: stored_figure(cells).pop("image/png"), "0 PNGs are stored, 1 are drawn"),
-        (lambda cells: cells[1].update(outputs=[]), "Unexpected output fields"),
-        (replace_pixels(lambda pixels: pixels[:-1]), "drawn"),
-        (replace_pixels(lambda pixels: pixels[..., [2, 1, 0, 3]]), "RMS"),
-        (replace_pixels(lambda pixels: np.ones_like(pixels)), "RMS"),
-        (replace_pixels(spot), "x = 192, y = 96"),
-        (write_to_stderr, "stderr"),
-        (forget_execution, "never executed"),
-    ],
-    ids=["number", "curve", "extra", "no-png", "no-output", "size", "color", "blank", "spot", "stderr", "unexecuted"],
-)
-def test_a_change_fails(folder, change, message):
-    edit(folder, change)
+@pytest.fixture(scope="module")
+def said(original, tmp_path_factory):
+    """What one run says of the notebook and of its changed copies: {name: [of each cell "", or its failure]}."""
+    folder = shutil.copytree(original, tmp_path_factory.mktemp("changed") / "copy")
+    for name, (change, _) in CHANGES.items():
+        shutil.copy(folder / "book" / "page.ipynb", folder / "book" / f"{name}.ipynb")
+        edit(folder, change, name)
+    done = nbval(folder, "--junitxml=report.xml")
+    assert done.returncode == 1, done.stdout + done.stderr
+    cells = {}
+    for case in ElementTree.parse(folder / "report.xml").iter("testcase"):
+        failures = "".join(failure.text for failure in case.iter("failure"))
+        cells.setdefault(case.get("classname").removeprefix("book.").removesuffix(".ipynb"), []).append(failures)
+    return cells
+
+
+def test_an_unchanged_notebook_passes(said):
+    assert said["page"] == ["", "", ""]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_fails(said, name):
+    failures = "".join(said[name])
+    assert failures
+    assert CHANGES[name][1] in failures
+
+
+def test_a_notebook_that_was_never_executed_fails(folder):
+    edit(folder, forget_execution)
     done = nbval(folder)
     assert done.returncode != 0
-    assert message in done.stdout + done.stderr
+    assert "never executed" in done.stdout + done.stderr
 
 
 def test_noise_below_the_tolerance_passes_and_tiles_are_compared_one_by_one():
