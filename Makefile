@@ -20,6 +20,7 @@ help: ## list the targets
 
 book: $(reader) ## build the site from the stored outputs; a warning is an error
 	@rm -rf _build/html # or a page that the book no longer has would stay
+	@$(bin)/python book/_ext/pyodide_files.py # what runs in the pages; without it they have no Run button
 	$(bin)/jupyter-book build . --all -W --keep-going -n
 	@echo "Open _build/html/index.html in a browser, or type: make serve"
 
