@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from ._gram import accumulate_gram
 from ._routes import triangle
-from ._validation import real_matrix, require_same
+from ._validation import plain_array, real_matrix, require_same
 
 HUGE, TINY = 2.0**400, 2.0**-400  # beyond, squares of entries would overflow or vanish
 
@@ -22,9 +22,9 @@ Part = tuple[int, Any]
 
 def row_block(name: str, block, p: int | None = None):
     """One block of rows with p columns, finite, ndarray or CSR array of its own dtype; it may have no rows."""
-    shape: tuple[int, ...] = getattr(block, "shape", ())
-    if len(shape) == 2 and shape[0] == 0 < shape[1]:
-        block = np.zeros(shape)
+    block = block if sp.issparse(block) else plain_array(name, block)
+    if block.ndim == 2 and block.shape[0] == 0 < block.shape[1]:
+        block = np.zeros(block.shape)
     else:
         block = real_matrix(name, block, dtype=None)
     if p is not None:

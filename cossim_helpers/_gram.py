@@ -54,7 +54,7 @@ def accumulate_gram(blocks: Iterable, p: int) -> np.ndarray:
 def _parts(blocks, at_least):
     for block in blocks:
         yield from row_blocks(block, at_least)
-        del block
+        del block  # before the next one is made
 
 
 def row_blocks(X, at_least: int = 1) -> Iterator:

@@ -183,11 +183,13 @@ def spectrum(X, k: int | None = None) -> Spectrum:
 
 def _of_dask(X, k):
     n, p = dask_shape("X", X)
-    if p <= GRAM_ITEMS or k is None or (k + OVERSAMPLE) * (PASSES - 1) >= p:
-        n, gram = dask_gram("X", X)
-        k = min(n, p) if k is None else whole_number("k", k, low=1, high=min(n, p), why=" (min(n, p))")
-        return Spectrum(*dask_pairs("X", X, n, gram, k))
-    return settled_or_raise(krylov_pairs(lambda Q: dask_product("X", X, Q), p, k))
+    if k is not None:
+        k = whole_number("k", k, low=1, high=p if n is None else min(n, p), why=" (min(n, p))")
+        if p > GRAM_ITEMS and (k + OVERSAMPLE) * (PASSES - 1) < p:  # else the basis is no smaller than XᵀX
+            return settled_or_raise(krylov_pairs(lambda Q: dask_product("X", X, Q), p, k))
+    n, gram = dask_gram("X", X)
+    k = whole_number("k", min(n, p) if k is None else k, low=1, high=min(n, p), why=" (min(n, p))")
+    return Spectrum(*dask_pairs("X", X, n, gram, k))
 
 
 def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
