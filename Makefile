@@ -74,6 +74,7 @@ study: $(reader) ## compute the tables of long studies anew (some hours; it goes
 	$(bin)/python studies/deep.py run
 	$(bin)/python studies/graded.py
 	$(bin)/python studies/losses.py
+	$(bin)/python studies/scale.py
 
 lint: $(developer) ## check the style, the format and the type hints of the code
 	$(bin)/ruff check .

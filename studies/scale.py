@@ -3,9 +3,9 @@
     python studies/scale.py          writes results/scale_users.csv, scale_figure.csv, scale_spectra.csv,
                                      scale_unrelated.csv and scale_costs.csv
 
-All runs on one thread, where memory is measured in a process of its own, and is stored (_build/studies), so that the study
-goes on where it was interrupted. The same code gives the same numbers, but for megabytes and seconds: those belong to the
-machine, and to what else it did. About half an hour on one core, below 2 GB.
+All runs on one thread, where memory is measured in a process of its own. Results are stored (_build/studies), so that
+the study goes on where it was interrupted. The same code gives the same numbers, but for megabytes and seconds: those
+belong to the machine, and to what else it did. About a quarter of an hour on one core, below 2 GB.
 """
 
 import argparse
@@ -85,7 +85,7 @@ COSTS = {
                 (20_000, 100_000, 8),
             ],
             HELD_OUT: [(20_000, 10_000, 8), (30_000, 50_000, 6), (40_000, 80_000, 4)],
-            BEYOND: [(40_000, 200_000, 12)],
+            BEYOND: [(20_000, 200_000, 8)],
         },
     ),
     "alias": (

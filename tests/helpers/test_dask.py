@@ -194,6 +194,7 @@ def made_once(block_id, folder):
     return np.random.default_rng(number).random((50, 12))
 
 
+@pytest.mark.claim("scale-lost-worker")
 @pytest.mark.parametrize("compute", [gram, lambda X: spectrum(X, 3).V, lambda X: krylov_spectrum(X, 3).V])
 def test_a_worker_killed_in_the_middle_changes_no_bit(cluster, tmp_path, compute):
     shape = {"chunks": ((50,) * 16, (12,)), "dtype": float, "meta": np.empty((0, 0))}
