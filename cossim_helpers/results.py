@@ -47,7 +47,9 @@ def stored_table(name: str) -> Path:
     TypeError, ValueError
         For a name that is no text, or that leads to another folder.
 
-    Source: `make study` and `make bench` compute these tables anew.
+    Notes
+    -----
+    `make study` and `make bench` compute these tables anew.
     """
     if not isinstance(name, str):
         raise TypeError(f"name takes a text, got {name!r} ({type(name).__name__})")

@@ -71,7 +71,7 @@ class Firefox:
 
     def press(self, selector: str) -> None:
         """Press the mouse in the middle of an element."""
-        place = "(e => {e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
+        place = "(e => {e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = e.getBoundingClientRect();"
         place += "return [b.x + b.width / 2, b.y + b.height / 2].map(Math.round)})"
         x, y = self.evaluate(f"{place}(document.querySelector({json.dumps(selector)}))")
         moves = [{"type": "pointerMove", "x": x, "y": y}]
@@ -90,7 +90,9 @@ def running(program: str, seconds: float = 60):
         command = [program, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port=0"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            yield Firefox(websocket.create_connection(address(process, Path(log.name), seconds), suppress_origin=True))
+            listening = address(process, Path(log.name), seconds)
+            with contextlib.closing(websocket.create_connection(listening, suppress_origin=True)) as channel:
+                yield Firefox(channel)
         finally:
             process.terminate()
             process.wait(timeout=seconds)

@@ -25,7 +25,8 @@ def run(*command, **options):
 def build(python, target):
     """Build the site with the Sphinx of this Python. conf.py stands at the root for as long as it takes."""
     conf = ROOT / "conf.py"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    extensions = ROOT / "book" / "_ext"  # a path that conf.py leaves to whoever calls Sphinx
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, extensions)))}
     try:
         run(python, "-m", "jupyter_book.cli.main", "config", "sphinx", ".", env=environment)
         run(python, "-m", "sphinx", "-E", "-a", "-q", "-W", "--keep-going", "-n", ".", target, env=environment)

@@ -30,7 +30,8 @@ UNNAMED = "−∗′⋅…⋯√∣∥⟨⟩―\u2061\u2062\u2063"  # what TeX m
 FORMULA = re.compile(r'<(span|div) class="math notranslate nohighlight"[^>]*>(.*?)</\1>', re.DOTALL)
 FONTS = {"fa-solid-900": "icons.woff", "fa-brands-400": "brands.woff"}  # custom.css names the cut ones
 KINDS = (".ttf", ".woff2")  # from version 0.18 on the theme holds the second alone, which fontTools reads with Brotli
-ICON_RULE = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"([^"]+)"\}')
+# a name and its character: content:"\f185" up to version 6 of Font Awesome, --fa:"\f185" from 7 on
+ICON_RULE = re.compile(r'((?:\.fa-[\w-]+(?::before)?,?)+)\{(?:content|--fa):"([^"]+)"\}')
 
 
 def configure_mathjax(app, config):

@@ -157,6 +157,9 @@ def test_the_icon_fonts_keep_used_names_and_what_other_styles_show():
     own_list = r'.fa-sun:before{content:"\f185"}.fa-x:before,.fa-xmark:before{content:"\f00d"}'
     rest = r'.a:after{content:"\f107"}' + '.b:after{content:"\uf05a"}'
     assert offline.icon_characters(own_list + rest, used={"xmark"}) == {"\uf00d", "\uf107", "\uf05a"}
+    newer = r'.fa-sun{--fa:"\f185"}.fa-x,.fa-xmark{--fa:"\f00d"}.fa:before{content:var(--fa)}'
+    assert offline.icon_characters(newer + rest, used={"xmark"}) == {"\uf00d", "\uf107", "\uf05a"}
+    assert offline.without_icons(newer, used={"xmark"}) == newer.removeprefix(r'.fa-sun{--fa:"\f185"}')
 
 
 def test_the_list_of_icons_keeps_the_used_names_alone():
