@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+WORKERS ?= 2
 
 version := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')
 bin := .venv/bin
@@ -10,6 +11,9 @@ developer := .venv/developer-$(version)
 real := .venv/data-$(version)
 cluster := .venv/dask-$(version)
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root) # JupyterLab refuses to run as root unless it is told to
+
+# Each file in one process, so that a notebook's cells run in their order; the notebooks first, since they take longest.
+in_processes := --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help book zip serve lab data dask test test-binder test-site plain notebooks numbers symbols terms bench study \
@@ -39,7 +43,7 @@ data: $(real) ## install the real data of chapter 12, some hundred megabytes
 dask: $(cluster) ## install Dask, for spectra on several cores or computers: 31 megabytes
 
 test: $(developer) $(real) $(cluster) ## unit tests, and every stored output of every notebook compared anew
-	$(bin)/python -m pytest --nbval tests book
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(bin)/python -m pytest --nbval $(in_processes) book tests
 	@$(bin)/python book/_ext/provenance.py
 
 test-site: book $(developer) ## the site in a headless browser: links, accessibility, weight, print (CHROMIUM=/path)
