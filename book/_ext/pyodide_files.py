@@ -114,7 +114,8 @@ def lock():
     info |= {"python": pin()["python"], "version": pin()["version"]}
     taken = ("name", "version", "sha256", "imports", "depends", "install_dir", "package_type")
     packages = {
-        package["name"]: {key: package[key] for key in taken} | {"file_name": package["file"], "unvendored_tests": False}
+        package["name"]: {key: package[key] for key in taken}
+        | {"file_name": package["file"], "unvendored_tests": False}
         for package in pin()["packages"]
     }
     return json.dumps({"info": info, "packages": packages})

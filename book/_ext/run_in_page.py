@@ -1,9 +1,9 @@
 """Cells that run in the page: a Run button under each code cell of the pages that `run_in_page` in _config.yml lists.
 
 The button stands in no page: _static/run.js adds it, a kilobyte. All else is asked for when a reader presses one, and
-comes with the site, from its folder run/: Pyodide as pyodide.yml pins it, the book's package and the tables of its
-studies as one archive, and of each page what its cells store, to compare. Where Pyodide's files are missing, the site is
-built without the button (pyodide_files.py says so).
+comes with the site, from its folder run/: Pyodide as pyodide.yml pins it, what in_page/ holds, the book's package and
+the tables of its studies as one archive, and of each page what its cells store, to compare. Where Pyodide's files are
+missing, the site is built without the button (pyodide_files.py says so).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pyodide_files
 from sphinx.util.fileutil import copy_asset_file
 
 ROOT = Path(__file__).parents[2]
-PARTS = ROOT / "book" / "_run"  # what runs in the page and in its worker
+PARTS = Path(__file__).with_name("in_page")  # what runs in the page and in its worker
 TOO_LONG = "too-long-for-a-page"
 TREES = {  # what the archive holds: folders of the repository, and the kinds of their files
     "cossim_helpers": {".py", ".yml", ".mplstyle", ".js", ".css", ".html"},
@@ -120,7 +120,9 @@ def contents(pages, root=ROOT):
     book = {name: content for folder, kinds in TREES.items() for name, content in tree(folder, kinds, root).items()}
     for name in WITH_THE_BOOK:
         book |= installed(name)
-    files = {path.name: path.read_bytes() for path in sorted(PARTS.iterdir()) if path.suffix != ".pyc" and path.is_file()}
+    files = {
+        path.name: path.read_bytes() for path in sorted(PARTS.iterdir()) if path.suffix != ".pyc" and path.is_file()
+    }
     files |= {"book.zip": archive(book), "licenses.txt": notices().encode()}
     files["sympy.zip"] = archive({name: content for one in ALGEBRA for name, content in installed(one).items()})
     for page in pages:
@@ -130,7 +132,9 @@ def contents(pages, root=ROOT):
     sizes = {file["file"]: file["bytes"] for file in pyodide_files.files()}
     sizes |= {name: len(files[name]) for name in ("book.zip", "sympy.zip")}
     packages = [package["name"] for package in pyodide_files.pin()["packages"]]
-    files["files.json"] = json.dumps({"sizes": sizes, "packages": packages, "pyodide": f"../{pyodide_folder()}/"}).encode()
+    files["files.json"] = json.dumps(
+        {"sizes": sizes, "packages": packages, "pyodide": f"../{pyodide_folder()}/"}
+    ).encode()
     return files
 
 

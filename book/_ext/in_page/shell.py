@@ -57,11 +57,15 @@ class Shell:
         self.missing = {}  # names that no cell has given a value → why, in words
         self.main = types.ModuleType("__main__")
         self.main.display = display
-        sys.modules["__main__"] = self.main
 
     def run(self, source):
         """Run a cell; return what it shows: a list of outputs as a notebook stores them."""
-        linecache.cache[HERE] = len(source), None, source.splitlines(keepends=True), HERE
+        linecache.cache[HERE] = (
+            len(source),
+            None,
+            source.splitlines(keepends=True),
+            HERE,
+        )
 
         def cell():
             tree, value = ast.parse(source, HERE), None
@@ -112,15 +116,26 @@ class Shell:
             for end in self.events.ends:
                 end(None)
         finally:
-            (sys.stdout, sys.stderr), shown, self.outputs = kept, self.outputs, around
+            (sys.stdout, sys.stderr), shown, self.outputs = (
+                kept,
+                self.outputs,
+                around,
+            )
         return shown + ([self.error(failed)] if failed else [])
 
     def error(self, error):
-        """Say what went wrong, and in which lines of the cell. A name or a module that no page has is the reason why."""
-        lines = [f"line {frame.lineno}" for frame in traceback.extract_tb(error.__traceback__) if frame.filename == HERE]
+        """Say what went wrong, in which lines of the cell, and why, if a name or a module is missing in this page."""
+        lines = [
+            f"line {frame.lineno}" for frame in traceback.extract_tb(error.__traceback__) if frame.filename == HERE
+        ]
         if isinstance(error, SyntaxError) and error.filename == HERE:
             lines = [f"line {error.lineno}"]
-        said = {"output_type": "error", "ename": type(error).__name__, "evalue": str(error), "lines": lines}
+        said = {
+            "output_type": "error",
+            "ename": type(error).__name__,
+            "evalue": str(error),
+            "lines": lines,
+        }
         if isinstance(error, ModuleNotFoundError):
             said["why"] = f"It needs {(error.name or '').partition('.')[0]}, which does not run in a page."
         if isinstance(error, NameError) and error.name in self.missing:
@@ -149,7 +164,16 @@ def assigned(source):
             names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
-        elif not isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        elif not isinstance(
+            node,
+            (
+                ast.Lambda,
+                ast.ListComp,
+                ast.SetComp,
+                ast.DictComp,
+                ast.GeneratorExp,
+            ),
+        ):
             for child in ast.iter_child_nodes(node):
                 visit(child)
 
@@ -185,10 +209,48 @@ def display(*values):
 
 def show_figure(figure):
     picture = io.BytesIO()
-    colors = {"facecolor": figure.get_facecolor(), "edgecolor": figure.get_edgecolor()}
-    figure.canvas.print_figure(picture, format="png", dpi=2 * figure.dpi, bbox_inches="tight", **colors)
-    data = {"text/plain": repr(figure), "image/png": base64.b64encode(picture.getvalue()).decode()}
-    shell.outputs.append({"output_type": "display_data", "data": data})
+    colors = {
+        "facecolor": figure.get_facecolor(),
+        "edgecolor": figure.get_edgecolor(),
+    }
+    figure.canvas.print_figure(
+        picture,
+        format="png",
+        dpi=2 * figure.dpi,
+        bbox_inches="tight",
+        **colors,
+    )
+    data = {
+        "text/plain": repr(figure),
+        "image/png": base64.b64encode(picture.getvalue()).decode(),
+    }
+    shell.outputs.append(
+        {
+            "output_type": "display_data",
+            "data": data,
+            "axes": axes_within(figure),
+        }
+    )
+
+
+def axes_within(figure):
+    """Where the axes stand in a figure's picture, as shares of its width and height: left, top, right, bottom.
+
+    There the page compares colors. Around them stand ticks and labels, which each Matplotlib places as it sees fit.
+    """
+    from matplotlib import rcParams
+
+    whole = figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])  # inches, from below
+    boxes = [ax.get_window_extent().transformed(figure.dpi_scale_trans.inverted()) for ax in figure.axes]
+    return [
+        [
+            (box.x0 - whole.x0) / whole.width,
+            (whole.y1 - box.y1) / whole.height,
+            (box.x1 - whole.x0) / whole.width,
+            (whole.y1 - box.y0) / whole.height,
+        ]
+        for box in boxes
+    ]
 
 
 def show_figures(*arguments, **options):
@@ -241,10 +303,19 @@ class Control:
 
     def said(self, name):
         """Return the control as the page takes it."""
-        said = {"name": name, "label": self.description or name, "kind": self.kind, "value": self.value, **self.settings}
+        said = {
+            "name": name,
+            "label": self.description or name,
+            "kind": self.kind,
+            "value": self.value,
+            **self.settings,
+        }
         if self.kind == "choice":
             values = [value for _, value in self.choices]
-            said |= {"options": [label for label, _ in self.choices], "value": values.index(self.value)}
+            said |= {
+                "options": [label for label, _ in self.choices],
+                "value": values.index(self.value),
+            }
         return said
 
 
@@ -262,14 +333,29 @@ def dropdown(options=(), value=None, **more):
     return control
 
 
-FLOAT, INT = {"value": 0.0, "min": 0.0, "max": 10.0, "step": 0.1}, {"value": 0, "min": 0, "max": 100, "step": 1}
+FLOAT, INT = (
+    {"value": 0.0, "min": 0.0, "max": 10.0, "step": 0.1},
+    {"value": 0, "min": 0, "max": 100, "step": 1},
+)
 LIMITS = ("value", "min", "max", "step")
 MAKERS = {
     "FloatSlider": widget("float", *LIMITS, **FLOAT),
     "BoundedFloatText": widget("float", *LIMITS, **FLOAT),
     "IntSlider": widget("int", *LIMITS, **INT),
     "BoundedIntText": widget("int", *LIMITS, **INT),
-    "FloatLogSlider": widget("log", "value", "base", "min", "max", "step", value=1.0, base=10, min=0, max=4, step=0.1),
+    "FloatLogSlider": widget(
+        "log",
+        "value",
+        "base",
+        "min",
+        "max",
+        "step",
+        value=1.0,
+        base=10,
+        min=0,
+        max=4,
+        step=0.1,
+    ),
     "Checkbox": widget("truth", "value", value=False),
     "Text": widget("text", "value", value=""),
     "Dropdown": dropdown,
@@ -308,7 +394,14 @@ def interact(function=None, **controls):
     shell.turned.append((function, controls))
     said = [one.said(name) for name, one in controls.items()]
     outputs = shell.turn(number, {one["name"]: one["value"] for one in said})
-    shell.outputs.append({"output_type": "controls", "number": number, "controls": said, "outputs": outputs})
+    shell.outputs.append(
+        {
+            "output_type": "controls",
+            "number": number,
+            "controls": said,
+            "outputs": outputs,
+        }
+    )
     return function
 
 
@@ -320,11 +413,25 @@ def no_such_widget(name):
 
 def modules():
     """Return what stands in for IPython and ipywidgets."""
-    names = "IPython", "IPython.display", "IPython.core", "IPython.core.pylabtools", WIDGETS
+    names = (
+        "IPython",
+        "IPython.display",
+        "IPython.core",
+        "IPython.core.pylabtools",
+        WIDGETS,
+    )
     ipython, shown, core, tools, widgets = map(types.ModuleType, names)
-    ipython.get_ipython, ipython.display, ipython.core = lambda: shell, shown, core
+    ipython.get_ipython, ipython.display, ipython.core = (
+        lambda: shell,
+        shown,
+        core,
+    )
     shown.display = display
-    ipython.version_info, core.pylabtools, tools.backend2gui = (8, 0), tools, {}  # matplotlib asks for these
+    ipython.version_info, core.pylabtools, tools.backend2gui = (
+        (8, 0),
+        tools,
+        {},
+    )  # matplotlib asks for these
     widgets.interact, widgets.__getattr__ = interact, no_such_widget
     for name, make in MAKERS.items():
         setattr(widgets, name, make)
@@ -338,7 +445,7 @@ def start():
     """Take the place of IPython and ipywidgets, and of matplotlib's backend."""
     import matplotlib
 
-    sys.modules.update(modules(), **{BACKEND: figures()})
+    sys.modules.update(modules(), **{BACKEND: figures(), "__main__": shell.main})
     matplotlib.use(f"module://{BACKEND}")
 
 

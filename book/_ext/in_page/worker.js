@@ -19,7 +19,7 @@ self.fetch = async (address, options) => {
   return new Response(answer.body.pipeThrough(counter), { status: answer.status, headers: answer.headers });
 };
 
-async function start({ pyodide, packages, archives, page }) {
+async function start({ pyodide, packages, archives }) {
   const indexURL = new URL(pyodide, location.href).href;
   importScripts(indexURL + "pyodide.js");
   const fetched = archives.map(async (name) => (await fetch(name)).arrayBuffer());

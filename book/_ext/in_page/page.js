@@ -120,12 +120,13 @@ function begin(cell) {
     say(cell, "Fetches Python.");
     const { sizes, packages, pyodide } = await json("files.json");
     const archives = algebra ? ["book.zip", "sympy.zip"] : ["book.zip"];
-    const total = Object.entries(sizes).reduce((sum, [file, size]) => sum + (file !== "sympy.zip" || algebra ? size : 0), 0);
+    const left = algebra ? "" : "sympy.zip", total = Object.keys(sizes).reduce((sum, file) => sum + (file === left ? 0 : sizes[file]), 0);
     spoken.textContent = `Cell ${cell.number}: fetches Python, ${MB(total)} megabytes, once.`;
+    const started = sizes["pyodide.js"] + sizes["pyodide.asm.js"]; // what the worker does not count, being scripts
     worker = new Worker(here("worker.js"));
     worker.onerror = (event) => fail(new Error(event.message || "it stopped"));
     worker.onmessage = ({ data: { id, came, words, ...answer } }) => {
-      if (came) say(cell, `Fetches Python: ${MB(came)} of ${MB(total)} MB.`, { aloud: false });
+      if (came) say(cell, `Fetches Python: ${MB(came + started)} of ${MB(total)} MB.`, { aloud: false });
       else if (words) say(cell, `${words}.`);
       else if (waiting.has(id)) {
         const { done, failed } = waiting.get(id);
@@ -197,7 +198,7 @@ function drawn(output, cell) {
   }
   if ("image/png" in data) {
     const alt = `What cell ${cell.number} draws here`;
-    return [make("img", { src: gathered([output]).figures[0], alt, className: "run-figure" })];
+    return [make("img", { src: gathered([output]).figures[0].picture, alt, className: "run-figure" })];
   }
   return [printed(data["text/plain"], "", true)];
 }
