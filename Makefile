@@ -16,8 +16,8 @@ as_root := $(if $(filter 0,$(shell id -u)),--allow-root) # JupyterLab refuses to
 in_processes := --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book zip serve lab data dask test test-binder test-site plain notebooks numbers symbols terms bench study \
-  lint lock clean
+.PHONY: help book zip serve pdf lab data dask test test-binder test-site plain notebooks numbers symbols terms bench \
+  study lint lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ zip: ## the site with one file of itself, to be read offline: _build/html/_stati
 
 serve: book ## build the site and show it at localhost (PORT=8000)
 	$(bin)/python -m http.server --bind localhost --directory _build/html $(PORT)
+
+pdf: $(reader) ## the book as a PDF of A4 pages; it says which LaTeX to install; the next `make book` offers it
+	$(bin)/python -m tools.pdf
 
 lab: $(reader) ## read and run the book in JupyterLab (NB=book/NN_name.ipynb opens that one)
 	$(bin)/jupyter lab $(as_root) --LabApp.default_url=/lab/tree/$(or $(NB),book/01_cosine_and_dot_product.ipynb) \

@@ -47,10 +47,6 @@ class proof_block(nodes.Element):
     """A proof."""
 
 
-class fold_node(nodes.Element):
-    """A section that the site folds."""
-
-
 class entry_node(nodes.Element):
     """An entry of the bibliography."""
 
@@ -59,7 +55,7 @@ class web_table(nodes.Element):
     """A table that a cell shows as HTML, as a `web_parts.Grid` in `grid`."""
 
 
-NODES = (result_node, exercise_box, solutions_node, proof_block, fold_node, entry_node, web_table)
+NODES = (result_node, exercise_box, solutions_node, proof_block, entry_node, web_table)
 
 
 # --- one document from the pages ---
@@ -70,6 +66,9 @@ class PrintBuilder(LaTeXBuilder):
 
     name = "print"
     default_translator_class = PrintTranslator
+
+    def get_contentsname(self, indexfile):
+        return ""  # the caption of the first part is no name for the contents
 
     def assemble_doctree(self, indexfile, toctree_only, appendices):
         pages = list(listed(self.env))
@@ -236,9 +235,7 @@ class Page:
         for section in self.each(nodes.section):
             title = section.next_node(nodes.title)
             if title is not None and title.parent is section and title.astext().startswith(DETAILS):
-                fold = fold_node()
-                section.replace_self(fold)
-                fold += section
+                section["fold"] = True
 
 
 class Bibliography(SphinxPostTransform):
@@ -295,7 +292,6 @@ def configure(app, config):
     config.latex_use_xindy = False
     config.latex_domain_indices = False  # of theorems it would list bare labels; typeset.py writes a list with names
     config.latex_show_urls = "no"
-    config.highlight_options = {}
     config.today = config.print_edition or f"version {citation['version']}"
     preamble = (HERE / "in_print.tex").read_text(encoding="utf-8")
     words = {
@@ -310,15 +306,16 @@ def configure(app, config):
         preamble = preamble.replace(f"<{word}>", text)
     config.latex_elements = {
         "papersize": "a4paper",
-        "pointsize": "11pt",
+        "pointsize": "10pt",
         "extraclassoptions": "openany,oneside",
         "fncychap": "",
         "polyglossia": "",
         "babel": "",
         "fontpkg": (HERE / "in_print_fonts.tex").read_text(encoding="utf-8"),
-        "fvset": r"\fvset{fontsize=\fontsize{8.4}{10.4}\selectfont}",
-        "sphinxsetup": "hmargin={28mm,28mm}, vmargin={25mm,27mm}, verbatimwithframe=false, VerbatimColor={HTML}{F4F6F8}, "
+        "fvset": r"\fvset{fontsize=\fontsize{8.6}{10.2}\selectfont}",
+        "sphinxsetup": "hmargin={28mm,28mm}, vmargin={24mm,24mm}, verbatimwithframe=false, VerbatimColor={HTML}{F4F6F8}, "
         "InnerLinkColor={HTML}{1F5C85}, OuterLinkColor={HTML}{1F5C85}, TitleColor={HTML}{1B2A38}",
+        "hyperref": (HERE / "in_print_links.tex").read_text(encoding="utf-8"),
         "preamble": preamble,
         "maketitle": r"\booktitlepage",
         "figure_align": "!htb",

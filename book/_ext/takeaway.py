@@ -20,7 +20,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 NAME = "cosine-similarity-book"
-PRINTED = Path(__file__).parents[2] / "_build" / f"{NAME}.pdf"  # where `make pdf` leaves it
+PRINTED = Path(__file__).parents[2] / "_build" / "pdf" / f"{NAME}.pdf"  # where `make pdf` leaves it
 ENTRIES = {  # suffix: (what the landing page calls it, icon, tooltip)
     "pdf": ("the book as PDF", "fas fa-book", "Download the whole book as PDF"),
     "zip": ("the site for reading offline", "fas fa-box-archive", "Download the whole site, to read it offline"),

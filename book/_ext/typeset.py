@@ -5,32 +5,69 @@ numbers of the site, which env.toc_secnumbers and env.toc_fignumbers hold.
 """
 
 import re
+import unicodedata
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from docutils import nodes
+from fontTools.ttLib import TTFont
 from PIL import Image
 from sphinx import addnodes
+from sphinx.errors import ExtensionError
 from sphinx.util.texescape import escape as sphinx_escape
 from sphinx.writers.latex import LaTeXTranslator
+from tracks import LOOKED_UP
 
-# What the fonts of the text lack, or have as a sign that does not fit. Code has a font of its own.
-SIGNS = {"ᵀ": r"\textsuperscript{T}", "⟺": r"\(\Longleftrightarrow\)", "✓": r"\bookcheck{}", "★": r"\bookstar{}"}
+# Where the text and where code find a sign, in this order. The faces of a family need not have the same signs.
+TEXT = ("STIX-Regular.otf", "STIX-Italic.otf", "STIX-Bold.otf", "STIX-BoldItalic.otf")
+CODE = ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf", "DejaVuSansMono-Oblique.ttf")
+OTHERS = {"STIXMath-Regular.otf": r"\bookmathsign", "DejaVuSans.ttf": r"\booksanssign", "ipaexm.ttf": r"\bookcjk"}
+FOLDERS = (Path("/usr/share/fonts"), Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf")
+SIGNS = {"⟺": r"\(\Longleftrightarrow\)"}
 JAPANESE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]+")
+BREAKS = re.compile(r"(?<=\w)\\_(?=\w)|::|/(?=\w)|,|(?<=\w)\.(?=[A-Za-z_])")  # code within a line may break behind these
 CLOSING = "、。，．）」』】〉》：；！？ー々っゃゅょッャュョ"  # no line begins with these
 WIDEST = 92  # characters of a table that fit across the page
 POINTS = 0.75  # a pixel of a page
-WHOLE = {"width": 437, "height": 460}  # points of a picture at most
+WHOLE = {"width": 400, "height": 300}  # points of a picture at most: two fit on a page, with text
 FOLDED = {"tag_hide-input", "tag_hide-cell"}
 GREEK = "alpha beta gamma delta epsilon lambda mu rho sigma kappa theta Delta Sigma Lambda".split()
 PLAIN = {**{name: None for name in GREEK}, "times": "×", "neq": "≠", "leq": "≤", "geq": "≥", "to": "→", "infty": "∞"}
 
 
-def escaped(text):
-    """Return a text as LaTeX, with signs and Japanese in fonts that have them."""
-    text = sphinx_escape(text, "xelatex")
-    for sign, macro in SIGNS.items():
-        text = text.replace(sign, macro)
-    return JAPANESE.sub(_japanese, text)
+@cache
+def signs_of(name):
+    """Return the signs that a font has, None where the font is not installed."""
+    path = next((path for folder in FOLDERS for path in folder.rglob(name)), None)
+    if path is None:
+        return None
+    with TTFont(path, lazy=True) as font:
+        return frozenset(map(chr, font.getBestCmap()))
+
+
+@cache
+def sign(character, family):
+    """Return how a character is set in a family of fonts: as it is, raised, lowered, or in a font that has it."""
+    if character in SIGNS and family is TEXT:
+        return SIGNS[character]
+    if ord(character) < 0x80 or all(signs is None or character in signs for signs in map(signs_of, family)):
+        return character
+    kind, _, base = unicodedata.decomposition(character).partition(" ")
+    if kind in ("<super>", "<sub>") and family is TEXT:
+        return rf"\text{'superscript' if kind == '<super>' else 'subscript'}{{{chr(int(base, 16))}}}"
+    macro = next((macro for name, macro in OTHERS.items() if character in (signs_of(name) or ())), None)
+    if macro is None:
+        raise ExtensionError(f"no font of the book has {character!r} (U+{ord(character):04X})")
+    return rf"{macro}{{{character}}}"
+
+
+def escaped(text, family=TEXT):
+    """Return a text as LaTeX, with Japanese and the signs that its fonts lack in fonts that have them."""
+    parts = JAPANESE.split(sphinx_escape(text, "xelatex"))
+    parts = ["".join(sign(character, family) for character in part) for part in parts]
+    runs = [_japanese(match) for match in JAPANESE.finditer(text)]
+    return "".join(part + run for part, run in zip(parts, [*runs, ""]))
 
 
 def _japanese(match):
@@ -40,9 +77,8 @@ def _japanese(match):
 
 def spoken(formula):
     r"""Return a formula of a heading as plain text for the bookmarks: \lambda is λ. ValueError for an unknown macro."""
-    import unicodedata
 
-    def sign(match):
+    def spelled(match):
         name = match[1]
         if name not in PLAIN:
             raise ValueError(f"a heading has \\{name}: say in typeset.py how a bookmark spells it")
@@ -52,7 +88,7 @@ def spoken(formula):
         spelling = {"lambda": "LAMDA", "Lambda": "LAMDA"}.get(name, name.upper())
         return unicodedata.lookup(f"GREEK {case} LETTER {spelling}")
 
-    return re.sub(r"[{}$]", "", re.sub(r"\\([A-Za-z]+) ?", sign, formula))
+    return re.sub(r"[{}$]", "", re.sub(r"\\([A-Za-z]+) ?", spelled, formula))
 
 
 def widths(rows):
@@ -71,6 +107,10 @@ def widths(rows):
 class PrintTranslator(LaTeXTranslator):
     """LaTeX of the pages that in_print.py has prepared."""
 
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.labels = set()
+
     # --- text ---
 
     def encode(self, text):
@@ -85,6 +125,18 @@ class PrintTranslator(LaTeXTranslator):
         else:
             self.body.append(rf"\({formula}\)")
         raise nodes.SkipNode
+
+    def visit_Text(self, node):
+        code = isinstance(node.parent, nodes.literal)
+        text = escaped(str(node), CODE) if code and not self.in_title else self.encode(str(node))
+        self.body.append(BREAKS.sub(r"\g<0>\\allowbreak{}", text) if code and not self.in_title else text)
+
+    def visit_literal_block(self, node):
+        try:
+            super().visit_literal_block(node)
+        except nodes.SkipNode:
+            self.body = [*self.body[:-1], "".join(sign(character, CODE) for character in self.body[-1])]
+            raise
 
     def visit_title_reference(self, node):
         self.body.append(r"\emph{")
@@ -101,6 +153,8 @@ class PrintTranslator(LaTeXTranslator):
         self.sectionlevel = self.top_sectionlevel - 1
         if part := node.get("part"):
             self.body.append(rf"\bookpart{{{self.encode(part)}}}{{{self.escape(part)}}}" + "\n")
+        if node["docname"] in LOOKED_UP:
+            self.body.append(r"\begin{bookreference}" + "\n")
 
     def visit_title(self, node):
         if not isinstance(node.parent, nodes.section):
@@ -109,10 +163,11 @@ class PrintTranslator(LaTeXTranslator):
         level = min(self.sectionlevel, len(self.sectionnames) - 1)
         name = self.sectionnames[level]
         number = self.number_of(node.parent)
-        if name == "chapter" and self.curfilestack[-1] == self.config.root_doc:
-            self.body.append(r"\bookchapter{}{About this book}" + "\n" + self.hypertarget_to(node.parent, anchor=True))
+        if name == "chapter" and self.curfilestack[-1] == self.config.root_doc:  # the book bears its title
+            self.body.append(r"\bookchapter{}{}{About this book}" + "\n" + self.hypertarget_to(node.parent, anchor=True))
             raise nodes.SkipNode
-        self.body.append(rf"\book{name}{{{number}}}{{")
+        called = rf"{{{'Chapter' if number.isdecimal() else 'Appendix'}}}" if name == "chapter" else ""
+        self.body.append(rf"\book{name}{called}{{{number}}}{{")
         self.context.append("}\n" + self.hypertarget_to(node.parent))
         self.in_title = 1
 
@@ -122,11 +177,28 @@ class PrintTranslator(LaTeXTranslator):
         number = next((numbers[key] for key in [""] * top + [f"#{one}" for one in section["ids"]] if key in numbers), ())
         return ".".join(map(str, number or ()))
 
-    def visit_fold_node(self, node):
-        self.body.append("\n" + r"\begin{bookfold}" + "\n")
+    def depart_start_of_file(self, node):
+        if node["docname"] in LOOKED_UP:
+            self.body.append("\n" + r"\end{bookreference}" + "\n")
+        super().depart_start_of_file(node)
 
-    def depart_fold_node(self, node):
-        self.body.append("\n" + r"\end{bookfold}" + "\n")
+    def visit_section(self, node):
+        super().visit_section(node)
+        if node.get("fold"):
+            self.body.append("\n" + r"\begin{bookfold}" + "\n")
+
+    def depart_section(self, node):
+        if node.get("fold"):
+            self.body.append("\n" + r"\end{bookfold}" + "\n")
+        super().depart_section(node)
+
+    def hypertarget(self, id, withdoc=True, anchor=True):
+        """Return a label, once: a target and what it stands before may both bear it."""
+        label = f"{self.curfilestack[-1]}:{id}" if withdoc else id
+        if label in self.labels:
+            return ""
+        self.labels.add(label)
+        return super().hypertarget(id, withdoc, anchor)
 
     # --- results, proofs, exercises ---
 

@@ -88,7 +88,7 @@ def inline(text):
 
 
 def drawing(svg):
-    """Return an SVG of rectangles, straight paths and lines of text as TikZ, as wide as its viewBox has units in points."""
+    """Return an SVG of rectangles, straight paths and lines of text as TikZ, a unit of the one for a unit of the other."""
     root = ElementTree.fromstring(svg)
     lines = []
     for group in root.findall(f"{SVG}g"):
@@ -99,7 +99,7 @@ def drawing(svg):
                 x, y, width, height = (float(shape.get(key)) for key in ("x", "y", "width", "height"))
                 lines.append(rf"\draw[{kind}] ({x},{y}) rectangle ({x + width},{y + height});")
             elif name == "path":
-                lines.append(rf"\draw[{shape.get('class') or kind}] svg {{{spelled(shape.get('d'))}}};")
+                lines += [rf"\path[{shape.get('class') or kind}] {line};" for line in lines_of(shape.get("d"))]
             elif name == "text":
                 lines.append(rf"\node[{kind}] at ({shape.get('x')},{shape.get('y')}) {{{words(shape)}}};")
             else:
@@ -107,9 +107,35 @@ def drawing(svg):
     return "\n".join([r"\begin{bookdrawing}", *lines, r"\end{bookdrawing}"])
 
 
-def spelled(path):
-    """Return a path with a comma where SVG lets a sign part two numbers, as TikZ wants it."""
-    return re.sub(r"(?<=\d)-", ",-", path)
+def lines_of(path):
+    """Yield the lines of a path of straight strokes, in TikZ: M, h, v, l and z are known."""
+    x = y = 0
+    points = []
+    for command, text in re.findall(r"([A-Za-z])([^A-Za-z]*)", path):
+        numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
+        if command == "M":
+            if points:
+                yield " -- ".join(points)
+            points = []
+            x, y = numbers
+        elif command == "h":
+            x += numbers[0]
+        elif command == "v":
+            y += numbers[0]
+        elif command == "l":
+            for step in zip(numbers[::2], numbers[1::2]):
+                x, y = x + step[0], y + step[1]
+                points.append(f"({x},{y})")
+            continue
+        elif command == "z":
+            yield " -- ".join([*points, "cycle"])
+            points = []
+            continue
+        else:
+            raise ValueError(f"a drawing has the stroke {command}, which print does not know")
+        points.append(f"({x},{y})")
+    if len(points) > 1:
+        yield " -- ".join(points)
 
 
 def words(shape):

@@ -1,0 +1,316 @@
+"""The book on paper, without LaTeX: what a small site says in HTML, its LaTeX says with the same numbers."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typeset
+import web_parts
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+from cossim_helpers import Table
+from tools import pdf
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the extensions, about docutils
+
+ROOT = Path(__file__).parents[2]
+EXTENSIONS = [
+    *("myst_nb", "sphinx_external_toc", "sphinx_design", "sphinx_proof", "sphinx_exercise", "sphinxcontrib.bibtex"),
+    *("sphinx_multitoc_numbering", "equations", "tracks", "in_print"),
+]
+FIRST = """# Start
+
+```{math}
+:label: eq-01-first
+a = b
+```
+
+```{prf:theorem} A name
+:label: thm-01
+Words.
+```
+
+## A section
+
+Text.
+"""
+SECOND = """# Next
+
+{prf:ref}`thm-01`, {prf:ref}`thm-02`, {eq}`eq-01-first`, {eq}`eq-02-own`, {eq}`eq-4`, {ref}`ex-02`, {numref}`fig-02`,
+{cite:t}`key2024`, 日本語 and `a_long_name.of_code`.
+
+```{math}
+:label: eq-4
+c = d
+```
+
+```{math}
+:label: eq-02-own
+e = f
+```
+
+```{prf:theorem} Another name
+:label: thm-02
+Words.
+```
+
+```{prf:proof}
+Why.
+```
+
+```{figure} dot.png
+:name: fig-02
+A caption.
+```
+
+## Details: a fold
+
+Folded words, a⁻¹, xᵀ and `ℓ`.
+
+## Exercises
+
+```{exercise} Its name
+:label: ex-02
+Question?
+```
+
+```{solution-start} ex-02
+:class: dropdown
+```
+
+Answer!
+
+```{solution-end}
+```
+
+## Next chapter
+
+Last words.
+"""
+TOC = """
+format: jb-book
+root: index
+options: {numbered: false}
+parts:
+  - caption: One
+    numbered: true
+    chapters: [{file: first}]
+  - caption: Two
+    numbered: true
+    chapters: [{file: second}, {file: cells}]
+  - caption: Back
+    chapters: [{file: bibliography}]
+"""
+TABLE = Table("What it shows", ("", "mean", "word"), [("a & b", 0.5, "yes"), "A heading", ("c", -1.25, "no_way")])
+CHECKS = "[ok] a-claim (thm-02): |a - b| ≤ 1e-10\n[ok] a-claim (eq-4): |a - b| ≤ 1e-10, 3 times\n"
+
+
+def notebook():
+    bundle = {"text/html": TABLE.html, "text/plain": repr(TABLE)}
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": f"printed\n{CHECKS}"},
+        {"output_type": "display_data", "data": bundle, "metadata": {}},
+    ]
+    cells = [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Cells"},
+        {"cell_type": "code", "id": "b", "metadata": {}, "source": "run()", "outputs": outputs, "execution_count": 1},
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+
+
+def build(folder, builder, extra=""):
+    pages = {"first.md": FIRST, "second.md": SECOND + extra, "index.md": "# Home\n\nWelcome.\n", "_toc.yml": TOC}
+    pages |= {"bibliography.md": "# Books\n\n```{bibliography}\n```\n", "cells.ipynb": notebook()}
+    pages["refs.bib"] = "@book{key2024, author={Doe, Jane}, title={On it}, year={2024}, publisher={P}}"
+    for name, text in pages.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    shutil.copy(ROOT / "book" / "_static" / "card.png", folder / "dot.png")
+    config = {
+        "extensions": EXTENSIONS if builder == "print" else EXTENSIONS[:-1],
+        "external_toc_path": "_toc.yml",
+        "external_toc_exclude_missing": True,
+        "use_multitoc_numbering": True,
+        "html_title": "A small site",
+        "author": "its authors",
+        "nb_execution_mode": "off",
+        "numfig": True,
+        "math_numfig": True,
+        "math_eqref_format": "({number})",
+        "bibtex_bibfiles": ["refs.bib"],
+        "bibtex_reference_style": "author_year",
+        "myst_enable_extensions": ["dollarmath", "colon_fence"],
+    }
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(folder, None, folder / builder, folder / f".{builder}", builder, config, status=None, warning=None)
+        app.build()
+        return app
+
+
+@pytest.fixture(scope="module")
+def latex(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("print")
+    build(folder, "print")
+    return (folder / "print" / "book.tex").read_text(encoding="utf-8").partition(r"\begin{document}")[2]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("html")
+    build(folder, "html")
+    return (folder / "html" / "second.html").read_text(encoding="utf-8")
+
+
+def shown(latex):
+    """Return what LaTeX shows of a text: without macros and braces."""
+    return re.sub(r"[{}]", "", re.sub(r"\\[A-Za-z]+(\[[^]]*\])?", "", latex))
+
+
+def test_numbers_are_the_sites(latex, page):
+    html = re.sub(r"<[^>]+>", "", page)
+    for reference in ("Theorem 1.1", "Theorem 2.1", "Exercise 2.1", "Fig. 2.1"):
+        assert reference in html
+        assert reference in shown(latex)
+    for number in ("(1.1)", "(2.1)", "(4)"):  # the paper's equation 4 is (4) wherever it stands
+        assert number in html
+        assert f"]{{{number}}}" in latex
+    assert re.findall(r"\\tag\{(.*?)\}", latex) == ["1.1", "4", "2.1"]
+    assert re.findall(r"\\bookchapter\{(.*?)\}\{(.*?)\}\{(.*?)\}", latex)[:4] == [
+        ("", "", "About this book"),
+        ("Chapter", "1", "Start"),
+        ("Chapter", "2", "Next"),
+        ("Chapter", "3", "Cells"),
+    ]
+    assert r"\booksection{2.1}{Details: a fold}" in latex
+    assert r"\begin{bookfigure}[!htb]{2.1}" in latex
+
+
+def test_every_label_is_there(latex):
+    wanted = set(re.findall(r"\\hyperref\[\\detokenize\{(.*?)\}\]", latex))
+    there = set(re.findall(r"\\label\{\\detokenize\{(.*?)\}\}", latex))
+    assert {"second:thm-02", "second:equation-eq-4", "second:ex-02", "bibliography:id2"} & wanted
+    # the ledger is no page of this small site
+    assert not {label for label in wanted - there if not label.startswith("book/")}
+    assert len(re.findall(r"\\label\{", latex)) == len(there)
+
+
+def test_a_page_that_is_listed_is_in_the_book(latex):
+    order = [latex.index(rf"\label{{\detokenize{{{name}::doc}}}}") for name in ("first", "second", "cells", "bibliography")]
+    assert order == sorted(order)
+
+
+def test_solutions_stand_at_the_end_of_their_chapter(latex):
+    question, last, answer, following = map(latex.index, ("Question?", "Last words.", "Answer!", "{Cells}"))
+    assert question < last < latex.index(r"\booksolutions") < answer < following
+    assert re.search(r"\\begin\{booksolution\}\{Solution to .*Exercise 2\.1\}*\{Its name\}", latex)
+
+
+def test_a_fold_is_set_apart(latex):
+    fold = latex[latex.index(r"\begin{bookfold}") : latex.index(r"\end{bookfold}")]
+    assert "Folded words" in fold and "Question?" not in fold
+
+
+def test_a_table_is_a_table(latex):
+    table = latex[latex.index(r"\begin{bookweb}") : latex.index(r"\end{bookweb}")]
+    assert r"\begin{bookweb}{What it shows}{lrl}" in table
+    assert r"a \& b & 0.50 & yes \\" in table
+    assert r"c & −1.25 & no\_way \\" in table
+    assert r"\multicolumn{3}{l}{\textit{A heading}} \\" in table
+    assert "<t" not in latex
+
+
+def test_checks_are_one_line(latex):
+    assert "[ok]" not in latex
+    line = re.search(r"\\bookchecks\{(.*)\}", latex)[1]
+    assert shown(line).startswith("4 checks: Theorem 2.1, (4) · ")
+    assert latex.index("printed") < latex.index(r"\bookchecks")
+
+
+def test_signs_that_a_font_lacks_come_from_another(latex, monkeypatch):
+    assert r"\bookcjk{日本語}" in latex
+    assert r"a\_\allowbreak{}long\_\allowbreak{}name.\allowbreak{}of\_\allowbreak{}code" in latex
+    fonts = {**dict.fromkeys(typeset.TEXT, {"a"}), **dict.fromkeys(typeset.CODE, {"a"}), "STIXMath-Regular.otf": {"ℓ"}}
+    monkeypatch.setattr(typeset, "signs_of", fonts.get)
+    typeset.sign.cache_clear()
+    try:
+        assert typeset.escaped("a⁻ᵢ") == r"a\textsuperscript{−}\textsubscript{i}"
+        assert typeset.escaped("ℓ", typeset.CODE) == r"\bookmathsign{ℓ}"
+        with pytest.raises(typeset.ExtensionError, match=r"no font of the book has '☃' \(U\+2603\)"):
+            typeset.escaped("☃")
+    finally:
+        typeset.sign.cache_clear()
+
+
+def test_no_html_is_lost(tmp_path):
+    with pytest.raises(Exception, match="second: HTML has nothing for print: '<p>a'"):
+        build(tmp_path, "print", "\n```{raw} html\n<p>a\n```\n")
+    with pytest.raises(ValueError, match="a table holds <div>"):
+        web_parts.html_table("<table><tbody><tr><td><div>a</div></td></tr></tbody></table>")
+    with pytest.raises(ValueError, match="print does not know <a>"):
+        web_parts.inline("b <a>")
+
+
+def test_the_drawing_of_the_guide_is_drawn_whole():
+    svg = (ROOT / "book" / "_static" / "decide.svg").read_text(encoding="utf-8")
+    drawn = web_parts.drawing(svg)
+    assert drawn.count("rectangle") == svg.count("<rect")
+    assert drawn.count(r"\node") == svg.count("<text")
+    assert drawn.count(r"\path[way]") == 6 and drawn.count(r"\path[head]") == 6
+    assert r"\path[way] (160.0,43.0) -- (196.0,43.0);" in drawn
+    assert r"\path[head] (202.0,43.0) -- (194.0,39.0) -- (194.0,47.0) -- cycle;" in drawn
+    with pytest.raises(ValueError, match="holds <circle>"):
+        web_parts.drawing(svg.replace("<rect x", '<circle r="1"/><rect x', 1))
+
+
+def test_a_heading_with_a_formula_has_a_bookmark():
+    assert typeset.spoken(r"D") == "D"
+    assert typeset.spoken(r"\lambda \to \infty") == "λ→∞"
+    with pytest.raises(ValueError, match=r"a heading has \\mathcal"):
+        typeset.spoken(r"\mathcal{C}")
+
+
+# --- the tool ---
+
+
+def test_it_says_what_to_install(monkeypatch, capsys):
+    assert pdf.missing(find=lambda file: True) == []
+    assert pdf.missing(find=lambda file: not file.startswith("STIX")) == ["fonts-stix"]
+    assert pdf.line_to_type(["a", "b"], root=True) == "apt-get install --no-install-recommends a b"
+    assert pdf.line_to_type(["a"], root=False) == "sudo apt-get install --no-install-recommends a"
+    monkeypatch.setenv("PATH", "")
+    assert pdf.main([]) == 1
+    said = capsys.readouterr().err
+    assert "apt-get install --no-install-recommends texlive-xetex" in said and said.count("\n") == 1
+
+
+def test_it_lists_what_is_missing_without_any_package_of_ours():
+    """As .ci/run and the workflows ask, before there is an environment."""
+    command = [sys.executable, "-I", "-S", ROOT / "tools" / "pdf.py", "--missing"]
+    listed = subprocess.run(command, capture_output=True, text=True, env={"PATH": ""})
+    assert listed.stdout.split()[0] == "texlive-xetex", listed.stderr
+    assert set(listed.stdout.split()) <= set(pdf.PACKAGES)
+
+
+def test_an_edition_has_the_day_of_its_commit(tmp_path):
+    assert pdf.written(environ={"SOURCE_DATE_EPOCH": "86400"}) == 86400
+    assert pdf.written(root=tmp_path, environ={}) is None
+    assert re.fullmatch(r"version \d+\.\d+\.\d+, 2 January 1970", pdf.edition(86400))
+    assert re.fullmatch(r"version \d+\.\d+\.\d+", pdf.edition(None))
+
+
+def test_what_latex_only_warns_of_is_an_error():
+    log = (
+        "Missing character: There is no ☃ (U+2603) in font STIX!\n"
+        "Overfull \\hbox (10.5pt too wide) in paragraph at lines 1--2\n"
+        "Overfull \\hbox (9.5pt too wide) in paragraph at lines 3--4\n"
+        "LaTeX Warning: Hyper reference `a:b' on page 3 undefined on input line 5.\n"
+        "LaTeX Warning: Label `a:b' multiply defined.\n"
+        "LaTeX Font Warning: Some font shapes were not available.\n"
+    )
+    assert len(pdf.complaints(log)) == 4
+    assert not any("9.5pt" in line or "shapes" in line for line in pdf.complaints(log))
