@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from ._routes import EPS, fix_signs, joined, rounding
-from ._validation import require_same, whole_number
+from ._validation import generator, require_same, whole_number
 
 OVERSAMPLE, PASSES, SETTLED = 20, 12, 1e-7
 
@@ -34,7 +34,7 @@ def krylov_pairs(
     error of V Vᵀ is at most the tolerance, where the residual has fallen to rounding, or where nothing new is left.
     """
     width = min(k + oversample, p)
-    n, sketch = product(np.random.default_rng(rng).standard_normal((p, width)))
+    n, sketch = product(generator(rng).standard_normal((p, width)))
     whole_number("k", k, low=1, high=min(n, p), why=" (min(n, p))")
     items = np.flatnonzero(sketch.any(axis=1))
     basis = np.empty((items.size, min(items.size, width * (passes - 1))), order="F")

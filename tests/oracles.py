@@ -263,13 +263,13 @@ def free_directions(P, Q, spec, learned, sizes=None, gain=None):
 def interactions_by_sorting(data, n_clusters, *, exponent, least, most, alpha, seed):
     """X anew, dense, from the items of `data`: whole blocks of 500 users, and every user's times sorted in float64.
 
-    `alpha` is the Dirichlet law's, or None for uniform preferences.
+    `alpha` is the Dirichlet law's, or None for uniform preferences; `seed` a SeedSequence without children so far.
     """
     n_users, n_items = data.X.shape
     values = np.arange(least, most + 1)
     law = values**-exponent / np.sum(values**-exponent)
     blocks = []
-    for child in np.random.SeedSequence(seed).spawn(1 + -(-n_users // 500))[1:]:
+    for child in seed.spawn(1 + -(-n_users // 500))[1:]:
         rng = np.random.default_rng(child)
         preference = rng.random((500, n_clusters)) if alpha is None else rng.dirichlet([alpha] * n_clusters, 500)
         k_u = rng.choice(values, 500, p=law)

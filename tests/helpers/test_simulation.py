@@ -143,8 +143,9 @@ def test_bad_input_names_the_argument(arguments, error, message):
 
 
 def test_exact_ties_go_to_the_first_and_tiny_weights_are_not_taken_for_zero():
-    drawn = _draws._first_to_ring(np.ones((2, 40)), np.ones((2, 40)), np.array([20, 4]))
-    assert drawn.tolist() == [*range(20), *range(4)]  # on every processor: a sort that is not stable takes others
+    times = np.tile([2.0, 1.0, 3.0, 2.0], (2, 50))  # a sort that is not stable takes others, and not on each processor
+    drawn = _draws._first_to_ring(times, np.ones_like(times), np.array([20, 60]))
+    assert drawn.tolist() == [*range(1, 80, 4), *sorted([*range(1, 200, 4), 0, 3, 4, 7, 8, 11, 12, 15, 16, 19])]
     weights = np.array([[1.0, 0.0, 0.0, 0.0, 1e-310]])  # its ringing time is infinite, like that of an impossible item
     with pytest.raises(ValueError, match="only 1 have a positive probability"):
         _draws._first_to_ring(np.ones((1, 5)), weights, np.array([2]))
@@ -198,8 +199,16 @@ def test_every_user_is_who_sorts_first_in_float64(seed):
         rng=seed,
     )
     expected = interactions_by_sorting(
-        data, n_clusters, exponent=exponent, least=least, most=most, alpha=alpha, seed=seed
+        data, n_clusters, exponent=exponent, least=least, most=most, alpha=alpha, seed=np.random.SeedSequence(seed)
     )
+    np.testing.assert_array_equal(data.X.toarray(), expected)
+
+
+def test_a_seed_sequence_is_all_that_it_holds():
+    held = {"entropy": 7, "spawn_key": (2,), "pool_size": 8}
+    data = simulate_interactions(600, 40, 3, rng=np.random.SeedSequence(**held))
+    law = {"exponent": 0.5, "least": 1, "most": 20, "alpha": 1.0}
+    expected = interactions_by_sorting(data, 3, **law, seed=np.random.SeedSequence(**held))
     np.testing.assert_array_equal(data.X.toarray(), expected)
 
 
@@ -225,11 +234,11 @@ def test_how_many_are_drawn_at_once_changes_nothing(monkeypatch):
 
 
 def test_the_users_have_no_end():
-    far = 500 * 2**33 - 1  # two blocks; the numbers of both fill more than a word of a key
+    far = 500 * (2**32 + 1) - 1  # two blocks, whose keys take more than a word of 32 bits
     pair = simulate_users(far, 2, 50, rng=2)
     for shift in (0, 1):
         assert (simulate_users(far + shift, 1, 50, rng=2) != pair[[shift]]).nnz == 0
-    near = simulate_users(499, 2, 50, rng=2)  # 2**33 modulo a word
+    near = simulate_users(499, 2, 50, rng=2)  # as the lower words alone would have it
     assert (pair != near).nnz > 0
 
 

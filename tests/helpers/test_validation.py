@@ -18,6 +18,7 @@ from cossim_helpers import (
     cosine_similarity,
     hold_out,
     item_gram,
+    krylov_spectrum,
     minimize_factor_penalty,
     minimize_factors,
     minimize_product_penalty,
@@ -106,11 +107,12 @@ MANY[:, :5] = 1
 VECTORS = np.random.default_rng(1).standard_normal((12, 8))
 ONCE = Recipe("linear", k=2, epochs=1, batch_size=4)
 TAKE_RNG = {  # each gives an array that the draws decide
-    "audit_embeddings": lambda rng: (
-        audit_embeddings(VECTORS, k=2, n_queries=4, n_draws=5, rng=rng).stability[-1].lowest
-    ),
+    "audit_embeddings": lambda rng: [
+        one.overlap for one in audit_embeddings(VECTORS, k=2, n_draws=5, rng=rng).stability
+    ],
     "compare_embeddings": lambda rng: compare_embeddings(VECTORS, MANY, k=2, n_queries=5, rng=rng).overlap,
     "hold_out": lambda rng: hold_out(MANY, 0.4, rng=rng)[1],
+    "krylov_spectrum": lambda rng: krylov_spectrum([VECTORS], 2, rng=rng).V,
     "minimize_factor_penalty": lambda rng: minimize_factor_penalty(MANY, 0.5, 2, rng=rng).A,
     "minimize_product_penalty": lambda rng: minimize_product_penalty(MANY, 0.5, 2, rng=rng).A,
     "simulate_interactions": lambda rng: simulate_interactions(30, 40, 2, rng=rng).X.toarray(),
@@ -124,12 +126,22 @@ NO_SEEDS = (-1, 1.0, 2.5, np.float64(1), True, np.bool_(False), "1", b"1", [], [
             np.array([[1]]), np.random.RandomState(0), np.random, object())  # fmt: skip
 
 
+@pytest.fixture
+def untrained(monkeypatch):
+    """Models as they are before JAX trains them, which would compile for seconds at each call: the draws come first."""
+    from cossim_helpers.trained import _jax
+
+    monkeypatch.setattr(_jax, "train", lambda X, q, recipe, seed, keep: {1: {"W": np.array([seed])}})
+    monkeypatch.setattr(_jax, "train_cosine", lambda X, A, B, loss, steps, rate: (A, B, 1.0, 0.0))
+
+
 def test_every_function_with_rng_is_on_the_list():
     public = {name: getattr(cossim_helpers, name) for name in cossim_helpers.__all__}
     takes = {name for name, f in public.items() if inspect.isfunction(f) and "rng" in inspect.signature(f).parameters}
     assert takes == TAKE_RNG.keys()
 
 
+@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("name", TAKE_RNG)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_seed_gives_the_same_whatever_holds_it_and_as_often_as_one_asks(name, seed):
@@ -143,6 +155,7 @@ def test_a_seed_gives_the_same_whatever_holds_it_and_as_often_as_one_asks(name, 
     np.testing.assert_array_equal(function(sequence), first)
 
 
+@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("name", TAKE_RNG)
 def test_the_state_of_a_generator_decides_and_moves_on(name):
     function = TAKE_RNG[name]
@@ -156,6 +169,7 @@ def test_the_state_of_a_generator_decides_and_moves_on(name):
     assert all(np.all(function(bits) == of_generator) for of_generator in drawn[:2])
 
 
+@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("name", TAKE_RNG)
 def test_no_seed_is_another_one_each_time(name):
     drawn = [TAKE_RNG[name](None) for _ in range(8)]
