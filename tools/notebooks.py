@@ -14,10 +14,12 @@ import io
 import sys
 from pathlib import Path
 
-import nbformat
 import numpy as np
 from jupyter_client.manager import start_new_kernel
 from PIL import Image
+
+sys.modules.setdefault("rfc3987_syntax", None)  # a grammar that jsonschema compiles for 0.8 s, and no notebook needs
+import nbformat  # noqa: E402
 
 from tools import toc
 

@@ -50,7 +50,7 @@ def train(X: np.ndarray, q: np.ndarray, recipe: Recipe, seed: int, keep: set[int
 
 @partial(jax.jit, static_argnames="recipe")
 def epoch(state, key, data: Data, recipe: Recipe):
-    """All batches once, in a new order. To compile it takes a second: once for a recipe, whatever its seeds and epochs."""
+    """All batches once, in a new order. Compiled once for a recipe, for all seeds and epochs: that takes a second."""
     n = len(data.X)
     batches = n // recipe.batch_size
     adam = optax.adam(recipe.learning_rate)
@@ -142,23 +142,26 @@ class CosineParameters(NamedTuple):
 
 def train_cosine(X, A, B, loss: str, steps: int, learning_rate: float) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Full-batch Adam on `cosine_loss` from (A, B) and scale 1, in float64: A, B, the scale, the loss at the end."""
-    adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
-
-    @jax.jit
-    def step(state, X):
-        parameters, moments = state
-        gradient = jax.grad(cosine_loss)(parameters, X, loss)
-        change, moments = adam.update(gradient, moments)
-        return optax.apply_updates(parameters, change), moments
-
     with jax.enable_x64(True):
         parameters = CosineParameters(jnp.array(A), jnp.array(B), jnp.zeros(()))
-        state, X = (parameters, adam.init(parameters)), jnp.array(X)
+        state, X = (parameters, _falling_adam(steps, learning_rate).init(parameters)), jnp.array(X)
         for _ in range(steps):
-            state = step(state, X)
+            state = _cosine_step(state, X, loss, steps, learning_rate)
         found = state[0]
         scale = float(np.exp(found.log_scale))
         return np.array(found.A), np.array(found.B), scale, float(cosine_loss(found, X, loss))
+
+
+def _falling_adam(steps: int, learning_rate: float):
+    return optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+
+
+@partial(jax.jit, static_argnames=("loss", "steps", "learning_rate"))
+def _cosine_step(state, X, loss: str, steps: int, learning_rate: float):
+    parameters, moments = state
+    gradient = jax.grad(cosine_loss)(parameters, X, loss)
+    change, moments = _falling_adam(steps, learning_rate).update(gradient, moments)
+    return optax.apply_updates(parameters, change), moments
 
 
 def cosine_loss(parameters: CosineParameters, X, loss: str):
