@@ -136,9 +136,9 @@ def test_how_the_halves_come_together():
         return column("halves", model=model, n_users=20_000) / column("halves", model=model, n_users=200_000)
 
     for model in ("data", "V_6", "Eq. 2"):
-        assert fall(model).min() > 2.5
-        assert fall(model).max() < 4.0
-    assert fall("V_50").max() < 2.5
+        assert fall(model).min() > 2.9
+        assert fall(model).max() < 3.5
+    assert fall("V_50").max() < 2.1
 
 
 @pytest.mark.claim("scale-stays")
@@ -154,10 +154,10 @@ def test_what_stays():
 @pytest.mark.claim("scale-unrelated")
 def test_the_moments_of_unrelated_clusters():
     for alpha in study.ALPHAS:
-        rows = [row for row in table("unrelated") if float(row["alpha"]) == alpha and row["n_users"] == "200000"]
+        rows = [row for row in table("unrelated") if float(row["alpha"]) == alpha and row["n_users"] == "20000"]
         off = [float(row["cosine"]) - alpha / (alpha + 1) for row in rows]
         assert len(off) == 10
-        assert np.sqrt(np.mean(np.square(off))) < 0.01
+        assert np.sqrt(np.mean(np.square(off))) < 0.02
 
 
 @pytest.mark.claim("scale-cost")
@@ -168,7 +168,7 @@ def test_the_prices_predict_what_they_have_not_seen():
         n, p, m = (float(row[name] or 0) for name in ("n_users", "n_items", "passes"))
         width, pairs = float(row["directions"] or 0), float(row["nonzeros"] or 0)
         return {
-            "simulation": (n, n * p),
+            "simulation": (1.0, n, n * p),
             "Gram": (n * p, n * p**2),
             "eigenpairs": (p**2, p**3),
             "slider": (p, p**2),
