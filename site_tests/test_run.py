@@ -94,6 +94,13 @@ def number_of(page, code):
 # What the site holds
 
 
+@with_python
+def test_the_site_is_built_with_what_runs():
+    assert (HTML / "run").is_dir(), (
+        "no Run buttons: make book says why; RUN_IN_PAGE=no, there and here, if none are meant"
+    )
+
+
 @pytest.mark.skipif(not WITHOUT, reason="this site is built with what runs")
 def test_without_pyodide_there_is_no_button_and_no_file():
     assert run_pages() == []
@@ -188,10 +195,10 @@ def chapter(site, new_page):
 
 
 @with_python
-@pytest.mark.parametrize("path", [FIRST, LONG], ids=["chapter 1", "chapter 4"])
-def test_every_output_is_as_stored_figures_too(chapter, path):
-    page = chapter(path)
-    stored = json.loads((folder() / f"{path[5:-5]}.json").read_text(encoding="utf-8"))["cells"]
+@pytest.mark.parametrize("ran", [FIRST, LONG], ids=["chapter 1", "chapter 4"])
+def test_every_output_is_as_stored_figures_too(chapter, ran):
+    page = chapter(ran)
+    stored = json.loads((folder() / f"{ran[5:-5]}.json").read_text(encoding="utf-8"))["cells"]
     notes = page.locator(".run-note").all_text_contents()
     assert len(notes) == len(stored)
     wrong = [

@@ -19,7 +19,9 @@ const waiting = new Map();
 document.head.append(make("link", { rel: "stylesheet", href: here("run.css") }));
 const spoken = make("p", { className: "visually-hidden run-spoken" }); // for screen readers: the steps, not each megabyte
 spoken.setAttribute("role", "status");
-document.querySelector(".bd-article").append(spoken);
+const about = make("p", { className: "run-about", hidden: true }, "Python runs in this page by Pyodide. ");
+about.append(make("a", { href: here("licenses.txt") }, "What that redistributes, and its licenses"), ".");
+document.querySelector(".bd-article").append(about, spoken);
 
 // What the page knows of its cells: the stored code and outputs come with the first press.
 let opened;
@@ -136,6 +138,7 @@ function begin(cell) {
       }
     };
     await ask("start", { pyodide, packages, archives });
+    about.hidden = false;
   })();
   return ready;
 }
