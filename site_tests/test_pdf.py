@@ -75,8 +75,12 @@ def test_the_pages_are_a4_and_few_enough(paper):
 
 def test_results_and_exercises_have_the_numbers_of_the_site(texts):
     book = plain("".join(texts))
-    numbered = re.compile(r'<span class="caption-number">((?:Theorem|Lemma|Proposition|Corollary|Exercise) [\dA-Z.]+) *</span>')
-    found = [name for path in sorted(HTML.glob("book/*.html")) for name in numbered.findall(path.read_text(encoding="utf-8"))]
+    numbered = re.compile(
+        r'<span class="caption-number">((?:Theorem|Lemma|Proposition|Corollary|Exercise) [\dA-Z.]+) *</span>'
+    )
+    found = [
+        name for path in sorted(HTML.glob("book/*.html")) for name in numbered.findall(path.read_text(encoding="utf-8"))
+    ]
     assert len(found) > 200
     for name in found:
         assert re.search(rf"{re.escape(plain(name))}(?![\d.]\d)", book), name
@@ -84,8 +88,12 @@ def test_results_and_exercises_have_the_numbers_of_the_site(texts):
 
 def test_the_list_of_results_has_the_names_of_the_site(texts):
     back = plain("".join(texts[-40:]))
-    title = re.compile(r'<span class="caption-number">((?:Theorem|Lemma|Proposition|Corollary) [\dA-Z.]+) *</span> *\(([^<$]*?)\)<')
-    found = [pair for path in sorted(HTML.glob("book/*.html")) for pair in title.findall(path.read_text(encoding="utf-8"))]
+    title = re.compile(
+        r'<span class="caption-number">((?:Theorem|Lemma|Proposition|Corollary) [\dA-Z.]+) *</span> *\(([^<$]*?)\)<'
+    )
+    found = [
+        pair for path in sorted(HTML.glob("book/*.html")) for pair in title.findall(path.read_text(encoding="utf-8"))
+    ]
     assert len(found) > 50
     missing = [pair for pair in found if plain(html.unescape("".join(pair))) not in back]
     assert not missing

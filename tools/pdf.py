@@ -1,8 +1,8 @@
 """The book as a PDF: `make pdf`.
 
-Sphinx writes one LaTeX file (book/_ext/in_print.py), XeLaTeX sets it until its references stand still, and the result is
-_build/pdf/cosine-similarity-book.pdf, which the next build of the site offers. What LaTeX only warns of ends in an error:
-a reference to nothing, a sign that no font has, a line that runs out of its measure.
+Sphinx writes one LaTeX file (book/_ext/in_print.py), XeLaTeX sets it until its references stand still, and the result
+is _build/pdf/cosine-similarity-book.pdf, which the next build of the site offers. What LaTeX only warns of ends in an
+error: a reference to nothing, a sign that no font has, a line that runs out of its measure.
 
 Two runs on the same files write the same bytes: times are those of the commit, no path and nothing random gets in.
 """
@@ -26,6 +26,7 @@ PACKAGES = {
     "fonts-ipaexfont-mincho": ("ipaexm.ttf",),
 }
 TOO_WIDE = 10  # points by which a line may run out of its measure
+XELATEX = ("xelatex", "-no-pdf", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error")
 RUNS = 5
 
 
@@ -121,7 +122,7 @@ def set_in_type(when, folder):
     """Run XeLaTeX until the page numbers stand still, and return its last log."""
     seen = None
     for _ in range(RUNS):
-        run(["xelatex", "-no-pdf", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "book.tex"], when, folder)
+        run([*XELATEX, "book.tex"], when, folder)
         run(["makeindex", "-q", "-s", "python.ist", "book.idx"], when, folder)
         now = [(folder / f"book.{kind}").read_bytes() for kind in ("aux", "toc", "out", "ind")]
         if now == seen:

@@ -1,13 +1,12 @@
 """The book on paper, first half: what the pages of the site become before they are set in type by typeset.py.
 
 The builder `print` puts the pages of the table of contents into one LaTeX file. All numbers are the site's: chapters,
-sections, equations, results, exercises, figures. Solutions move to the end of their chapter, boxes that open are open, a
-table in HTML becomes a table, and checks a line each. HTML that has no counterpart on paper ends the build.
+sections, equations, results, exercises, figures. Solutions move to the end of their chapter, boxes that open are open,
+a table in HTML becomes a table, and a run of checks a line. HTML that has no counterpart on paper ends the build.
 
 tools/pdf.py calls it; `make pdf` is how to build the book.
 """
 
-import os
 import re
 from pathlib import Path
 
@@ -185,7 +184,9 @@ class Page:
         things = [linked(page, anchor, text) for text, page, anchor in (badges.number(self.env, of) for of in labels)]
         claims = dict.fromkeys(check["claim"] for check in checks)
         names = [linked(badges.LEDGER, f"claim-{claim}", claim, r"\bookclaim") for claim in claims]
-        return f"{count} check{'s' if count > 1 else ''}{': ' if things else ''}{', '.join(things)} · {', '.join(names)}"
+        return (
+            f"{count} check{'s' if count > 1 else ''}{': ' if things else ''}{', '.join(things)} · {', '.join(names)}"
+        )
 
     def web(self):
         """Translate what is written in HTML, or drop what says that print shows something else in its place."""
@@ -212,7 +213,9 @@ class Page:
             if node["ids"][0] in self.env.toc_fignumbers.get(self.docname, {}).get(node["countertype"], {}):
                 name += f" {self.number(node['countertype'], node['ids'][0])}"
             title = node[0].children if isinstance(node[0], nodes.title) else []
-            node.replace_self(result_node("", heading(without_parentheses(title)), *content(node), name=name, ids=node["ids"]))
+            node.replace_self(
+                result_node("", heading(without_parentheses(title)), *content(node), name=name, ids=node["ids"])
+            )
 
     def exercises(self):
         """Set exercises apart, and collect their solutions at the end of the chapter."""
@@ -221,7 +224,9 @@ class Page:
             label = node["ids"][0]
             names[label] = f"Exercise {self.number('exercise', label)}"
             titles[label] = node[0].children[1].children if len(node[0].children) > 1 else []
-            node.replace_self(exercise_box("", heading(titles[label]), *content(node), name=names[label], ids=node["ids"]))
+            node.replace_self(
+                exercise_box("", heading(titles[label]), *content(node), name=names[label], ids=node["ids"])
+            )
         for node in self.each(solution_node):
             node.parent.remove(node)
             of = node["target_label"]
@@ -313,8 +318,9 @@ def configure(app, config):
         "babel": "",
         "fontpkg": (HERE / "in_print_fonts.tex").read_text(encoding="utf-8"),
         "fvset": r"\fvset{fontsize=\fontsize{8.6}{10.2}\selectfont}",
-        "sphinxsetup": "hmargin={28mm,28mm}, vmargin={24mm,24mm}, verbatimwithframe=false, VerbatimColor={HTML}{F4F6F8}, "
-        "InnerLinkColor={HTML}{1F5C85}, OuterLinkColor={HTML}{1F5C85}, TitleColor={HTML}{1B2A38}",
+        "sphinxsetup": "hmargin={28mm,28mm}, vmargin={24mm,24mm}, verbatimwithframe=false, "
+        "VerbatimColor={HTML}{F4F6F8}, TitleColor={HTML}{1B2A38}, "
+        "InnerLinkColor={HTML}{1F5C85}, OuterLinkColor={HTML}{1F5C85}",
         "hyperref": (HERE / "in_print_links.tex").read_text(encoding="utf-8"),
         "preamble": preamble,
         "maketitle": r"\booktitlepage",

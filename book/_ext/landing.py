@@ -1,7 +1,7 @@
 """The first page: the directive `one-model`, its picture, and the directive `dial`, over a data set of their own.
 
-Where HTML is shown the dial is the interactive object of cossim_helpers.Dial, in print its picture. The same holds for the
-two halves: in print they are two pictures and two sentences.
+Where HTML is shown the dial is the interactive object of cossim_helpers.Dial, in print its picture. The two halves are
+two pictures and two sentences there.
 """
 
 import base64
@@ -106,8 +106,9 @@ def on_paper(env) -> addnodes.only:
         maps += picture_of(env, f"{name.replace(' ', '-')}.png", png_of(shown), name, "160px")
         maps += nodes.Text("   ")
         sentences.append(
-            f"{name.capitalize()}: user {USER} gets {listed(recommended, cluster)}. Similar to {listed([ITEM], cluster)}: "
-            f"{listed(nearest, cluster)}, by a cosine up to {cosine[ITEM, nearest[0]]:.2f}."
+            f"{name.capitalize()}: user {USER} gets {listed(recommended, cluster)}. "
+            f"Similar to {listed([ITEM], cluster)}: {listed(nearest, cluster)}, "
+            f"by a cosine up to {cosine[ITEM, nearest[0]]:.2f}."
         )
     lines = [nodes.paragraph("", sentence) for sentence in sentences]
     return addnodes.only("", maps, *lines, expr="not html")

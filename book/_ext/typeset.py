@@ -8,6 +8,7 @@ import re
 import unicodedata
 from functools import cache
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 
 from docutils import nodes
@@ -26,7 +27,9 @@ OTHERS = {"STIXMath-Regular.otf": r"\bookmathsign", "DejaVuSans.ttf": r"\booksan
 FOLDERS = (Path("/usr/share/fonts"), Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf")
 SIGNS = {"⟺": r"\(\Longleftrightarrow\)"}
 JAPANESE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]+")
-BREAKS = re.compile(r"(?<=\w)\\_(?=\w)|::|/(?=\w)|,|(?<=\w)\.(?=[A-Za-z_])")  # code within a line may break behind these
+BREAKS = re.compile(
+    r"(?<=\w)\\_(?=\w)|::|/(?=\w)|,|(?<=\w)\.(?=[A-Za-z_])"
+)  # code within a line may break behind these
 CLOSING = "、。，．）」』】〉》：；！？ー々っゃゅょッャュョ"  # no line begins with these
 WIDEST = 92  # characters of a table that fit across the page
 POINTS = 0.75  # a pixel of a page
@@ -91,17 +94,35 @@ def spoken(formula):
     return re.sub(r"[{}$]", "", re.sub(r"\\([A-Za-z]+) ?", spelled, formula))
 
 
+def seen(entry):
+    """Return about as much text as a cell shows: a macro of a formula is one sign."""
+
+    def shown(text):
+        if not isinstance(text.parent, nodes.math):
+            return text.astext()
+        return re.sub(r"[{}^_\s]", "", re.sub(r"\\[A-Za-z]+", "x", text.astext()))
+
+    return "".join(map(shown, entry.findall(nodes.Text)))
+
+
 def widths(rows):
-    """Return the share of each column of a table: what its longest cell needs, and less for those that need most."""
-    needs = [max(1, *(len(cell) for cell in column)) for column in zip(*rows)]
-    least = [max(len(word) for cell in column for word in [*re.split(r"[\s_/.]", cell), ""]) for column in zip(*rows)]
-    room = WIDEST - 2 * len(needs)
-    if sum(needs) <= room:
-        return [need + 2 for need in needs], sum(needs) + 2 * len(needs)
-    level = max(needs)
-    while level > 1 and sum(max(min(need, level), low) for need, low in zip(needs, least)) > room:
-        level -= 1
-    return [max(min(need, level), low) + 2 for need, low in zip(needs, least)], WIDEST
+    """Return (the share of each column, the width of the table) in characters, such that its rows are low.
+
+    Each column has its longest word. What is left goes, one by one, to the column that makes the table's rows tallest.
+    """
+    columns = [[len(cell) for cell in column] for column in zip(*rows)]
+    shares = [
+        min(30, max(len(word) for cell in column for word in [*re.split(r"[\s_/.,:()]", cell), ""])) + 2
+        for column in zip(*rows)
+    ]
+    needs = [max(column) + 2 for column in columns]
+    while sum(shares) < min(WIDEST, sum(needs)):
+        lines = [sum(ceil(cell / share) ** 2 for cell in column) for column, share in zip(columns, shares)]
+        open_ones = [place for place, (share, need) in enumerate(zip(shares, needs)) if share < need]
+        if not open_ones:
+            break
+        shares[max(open_ones, key=lambda place: lines[place])] += 1
+    return shares, min(sum(shares), WIDEST)
 
 
 class PrintTranslator(LaTeXTranslator):
@@ -128,7 +149,7 @@ class PrintTranslator(LaTeXTranslator):
 
     def visit_Text(self, node):
         code = isinstance(node.parent, nodes.literal)
-        text = escaped(str(node), CODE) if code and not self.in_title else self.encode(str(node))
+        text = escaped(node.astext(), CODE) if code and not self.in_title else self.encode(node.astext())
         self.body.append(BREAKS.sub(r"\g<0>\\allowbreak{}", text) if code and not self.in_title else text)
 
     def visit_literal_block(self, node):
@@ -164,7 +185,9 @@ class PrintTranslator(LaTeXTranslator):
         name = self.sectionnames[level]
         number = self.number_of(node.parent)
         if name == "chapter" and self.curfilestack[-1] == self.config.root_doc:  # the book bears its title
-            self.body.append(r"\bookchapter{}{}{About this book}" + "\n" + self.hypertarget_to(node.parent, anchor=True))
+            self.body.append(
+                r"\bookchapter{}{}{About this book}" + "\n" + self.hypertarget_to(node.parent, anchor=True)
+            )
             raise nodes.SkipNode
         called = rf"{{{'Chapter' if number.isdecimal() else 'Appendix'}}}" if name == "chapter" else ""
         self.body.append(rf"\book{name}{called}{{{number}}}{{")
@@ -174,7 +197,9 @@ class PrintTranslator(LaTeXTranslator):
     def number_of(self, section):
         numbers = self.builder.env.toc_secnumbers.get(self.curfilestack[-1], {})
         top = isinstance(section.parent, addnodes.start_of_file)
-        number = next((numbers[key] for key in [""] * top + [f"#{one}" for one in section["ids"]] if key in numbers), ())
+        number = next(
+            (numbers[key] for key in [""] * top + [f"#{one}" for one in section["ids"]] if key in numbers), ()
+        )
         return ".".join(map(str, number or ()))
 
     def depart_start_of_file(self, node):
@@ -245,8 +270,10 @@ class PrintTranslator(LaTeXTranslator):
             anchor = nodes.make_id(f"equation-{label}")
             labels = rf"\phantomsection\label{{\detokenize{{{docname}:{anchor}}}}}"
             tag = rf"\tag{{{self.equation_number(docname, label)}}}"
-        if r"\\" in formula and not re.match(r"\\begin\{(aligned|gathered|cases|split)\}", formula):
-            formula = rf"\begin{{split}}{formula}\end{{split}}"
+        if r"\\" in formula and not formula.startswith(r"\begin{"):
+            formula = rf"\begin{{aligned}}{formula}\end{{aligned}}"
+        room = "3em" if tag else "0pt"
+        formula = rf"\bookfit{{{room}}}{{{formula}}}"
         self.body.append(f"%\n\\begin{{equation*}}{labels}\n{formula}{tag}\n\\end{{equation*}}\n")
         raise nodes.SkipNode
 
@@ -261,7 +288,9 @@ class PrintTranslator(LaTeXTranslator):
         raise nodes.SkipNode
 
     def visit_number_reference(self, node):
-        label = f"{self.curfilestack[-1]}:{node['refid']}" if node.get("refid") else node["refuri"][1:].replace("#", ":")
+        label = (
+            f"{self.curfilestack[-1]}:{node['refid']}" if node.get("refid") else node["refuri"][1:].replace("#", ":")
+        )
         self.body.append(rf"\hyperref[{self.idescape(label)}]{{{self.encode(node.astext())}}}")
         raise nodes.SkipNode
 
@@ -280,7 +309,11 @@ class PrintTranslator(LaTeXTranslator):
         path = Path(self.builder.srcdir, node["uri"])
         with Image.open(path) as picture:
             size = dict(zip(("width", "height"), picture.size))
-        given = {key: float(re.sub(r"px$", "", node[key])) for key in size if re.fullmatch(r"[\d.]+(px)?", str(node.get(key)))}
+        given = {
+            key: float(re.sub(r"px$", "", node[key]))
+            for key in size
+            if re.fullmatch(r"[\d.]+(px)?", str(node.get(key)))
+        }
         shown = given if len(given) == 2 else {key: value / 2 for key, value in size.items()}
         points = {key: value * POINTS for key, value in shown.items()}
         scale = min(1, *(WHOLE[key] / points[key] for key in points))
@@ -295,7 +328,7 @@ class PrintTranslator(LaTeXTranslator):
 
     def visit_table(self, node):
         rows = [
-            [entry.astext() for entry in row.findall(nodes.entry) for _ in range(entry.get("morecols", 0) + 1)]
+            [seen(entry) for entry in row.findall(nodes.entry) for _ in range(entry.get("morecols", 0) + 1)]
             for row in node.findall(nodes.row)
         ]
         shares, total = widths(rows)

@@ -12,7 +12,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: its text, the columns that it spans, whether it stands at its left edge, and heads something."""
+    """A cell of a table: its text, the columns that it spans, whether it stands at its left edge or is a head."""
 
     text: str
     span: int = 1
@@ -88,7 +88,7 @@ def inline(text):
 
 
 def drawing(svg):
-    """Return an SVG of rectangles, straight paths and lines of text as TikZ, a unit of the one for a unit of the other."""
+    """Return an SVG of rectangles, straight paths and lines of text as TikZ, with the same units."""
     root = ElementTree.fromstring(svg)
     lines = []
     for group in root.findall(f"{SVG}g"):

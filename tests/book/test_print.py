@@ -200,7 +200,9 @@ def test_every_label_is_there(latex):
 
 
 def test_a_page_that_is_listed_is_in_the_book(latex):
-    order = [latex.index(rf"\label{{\detokenize{{{name}::doc}}}}") for name in ("first", "second", "cells", "bibliography")]
+    order = [
+        latex.index(rf"\label{{\detokenize{{{name}::doc}}}}") for name in ("first", "second", "cells", "bibliography")
+    ]
     assert order == sorted(order)
 
 
@@ -234,7 +236,7 @@ def test_checks_are_one_line(latex):
 def test_signs_that_a_font_lacks_come_from_another(latex, monkeypatch):
     assert r"\bookcjk{日本語}" in latex
     assert r"a\_\allowbreak{}long\_\allowbreak{}name.\allowbreak{}of\_\allowbreak{}code" in latex
-    fonts = {**dict.fromkeys(typeset.TEXT, {"a"}), **dict.fromkeys(typeset.CODE, {"a"}), "STIXMath-Regular.otf": {"ℓ"}}
+    fonts = dict.fromkeys((*typeset.TEXT, *typeset.CODE), frozenset("a−i")) | {"STIXMath-Regular.otf": {"ℓ"}}
     monkeypatch.setattr(typeset, "signs_of", fonts.get)
     typeset.sign.cache_clear()
     try:
@@ -265,6 +267,14 @@ def test_the_drawing_of_the_guide_is_drawn_whole():
     assert r"\path[head] (202.0,43.0) -- (194.0,39.0) -- (194.0,47.0) -- cycle;" in drawn
     with pytest.raises(ValueError, match="holds <circle>"):
         web_parts.drawing(svg.replace("<rect x", '<circle r="1"/><rect x', 1))
+
+
+def test_columns_are_as_wide_as_low_rows_want():
+    shares, total = typeset.widths([["a", "bb"], ["cc", "d"]])
+    assert (shares, total) == ([4, 4], 8)  # a narrow table stays narrow
+    shares, total = typeset.widths([["case", "much to read " * 20, "less to read " * 5]])
+    assert sum(shares) == total == typeset.WIDEST
+    assert shares[0] == 6 < shares[2] < shares[1]
 
 
 def test_a_heading_with_a_formula_has_a_bookmark():
