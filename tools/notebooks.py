@@ -21,7 +21,7 @@ from PIL import Image
 sys.modules.setdefault("rfc3987_syntax", None)  # a grammar that jsonschema compiles for 0.8 s, and no notebook needs
 import nbformat  # noqa: E402
 
-from tools import toc
+from tools import toc  # noqa: E402
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE_INFO = {"name": "python", "pygments_lexer": "ipython3"}
