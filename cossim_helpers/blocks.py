@@ -59,9 +59,76 @@ def krylov_spectrum(
     tolerance: float = SETTLED,
     rng=0,
 ) -> KrylovSpectrum:
-    """Top k singular values and right singular vectors of X, from passes over blocks of its rows.
+    """Top k singular values and right singular vectors of X, from passes over blocks of its rows: no p × p.
 
-    Q ↦ Xᵀ(X Q) = Σ_b X_bᵀ(X_b Q)
+        Q ↦ Xᵀ(X Q) = Σ_b X_bᵀ(X_b Q),   Rayleigh–Ritz in the span of G Ω, G² Ω, …,   G = XᵀX, Ω Gaussian (p, k + l)
+
+    Parameters
+    ----------
+    blocks : sequence, function or Dask array
+        What can be read once a pass, always with the same rows: a list of blocks as in `gram`, a function that returns
+        an iterator over them, a Dask array of shape (n, p).
+    k : int
+        From 1 to min(n, p).
+    oversample : int
+        l, by which the blocks of the basis are wider than k.
+    passes : int
+        How often to read all blocks, at most. Each pass that is not the first adds k + l vectors of length p to the
+        basis, which is kept: p = 10⁶, k = 50 and 12 passes take 6 GB.
+    tolerance : float
+        The estimated error of V Vᵀ at which to stop.
+    rng : seed or numpy.random.Generator
+        For Ω.
+
+    Returns
+    -------
+    KrylovSpectrum
+        A `Spectrum` that also holds the estimate of its error after each pass, and a residual for each pair. V is
+        orthonormal to rounding and 0 at empty items where σ > 0. No copy of a repeated σ is missed: the blocks are
+        wider than k. σ² is right to about u σ_1²; σ² within 4 max(p, 8) u of σ_1² becomes 0.
+
+    Raises
+    ------
+    NotSettled
+        A ValueError: the passes did not suffice. Its `spectrum` holds what they found, with the error of that.
+    ValueError, TypeError
+        As in `gram`; for k out of range; for blocks that end after one pass or differ between passes.
+
+    Notes
+    -----
+    Each pass divides the error of V Vᵀ by about e^r, whatever k is:
+
+        r = arccosh(1 + 2γ),   γ = σ_k²/σ_{k+l+1}² − 1,   so 2 + 16/r to 4 + 16/r passes reach 1e-7
+
+    and σ gains twice the digits. Medians over ten Ω, l = 20, k = 5 (k = 50 is alike), spectra with r as shown:
+
+    ====  =============  ============  ============  ============  ==================
+    r     error at 4     at 8          at 12         σ at 12       passes for 1e-7
+    ====  =============  ============  ============  ============  ==================
+    2.65  6e-3           1e-7          3e-12         7e-16         9
+    1.81  6e-2           4e-5          3e-8          4e-16         12
+    0.96  6e-1           1e-2          3e-4          2e-8          21
+    0.54  9e-1           2e-1          3e-2          5e-5          more than 26
+    ====  =============  ============  ============  ============  ==================
+
+    What counts is the gap from σ_k to σ_{k+l+1}, so a larger l helps where the spectrum falls. The data of
+    `simulate_interactions(20_000, 1_000, 5)`, ten seeds: k = 5, one for each cluster, has r = 2.6 to 4.1 and settles in
+    7 to 10 passes. k = 50, among σ that hardly fall, has r = 0.35 to 0.40, an error of 2e-3 to 2e-2 after 12 passes,
+    and raises `NotSettled`.
+
+    The estimate of the error is what the last pass turned V by, and what all further ones would if they go on as the
+    last two did. Of 369 estimates below 1e-2, in 80 runs, none was below the truth, and none above 16 times it. While V
+    still searches its way, they may be down to a third of it. Where σ_k and σ_{k+1} agree, V's last columns are
+    arbitrary, and the estimate may stay at 1 until the residual is rounding.
+
+    References
+    ----------
+    Golub and Van Loan, *Matrix Computations*, §10.3; Musco and Musco (2015).
+
+    Examples
+    --------
+    >>> krylov_spectrum([[[3.0, 0.0]], [[0.0, 4.0], [0.0, 0.0]]], 1).sigma
+    array([4.])
     """
     k = whole_number("k", k, low=1)
     oversample = whole_number("oversample", oversample, low=0)

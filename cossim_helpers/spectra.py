@@ -78,6 +78,8 @@ class KrylovSpectrum(Spectrum):
 
     Attributes
     ----------
+    sigma, V : ndarray
+        As in `Spectrum`.
     residual : ndarray, shape (k,)
         ‖XᵀX v_i − σ_i² v_i‖ / σ_1². Some σ² of X is as near to σ_i² as that, in units of σ_1².
     error : ndarray, shape (passes,)
@@ -115,8 +117,9 @@ def spectrum(X, k: int | None = None) -> Spectrum:
 
     Parameters
     ----------
-    X : array_like or sparse array, shape (n, p)
-        Finite real numbers, bool and integers included.
+    X : array_like, sparse array or Dask array, shape (n, p)
+        Finite real numbers, bool and integers included. A Dask array in blocks of whole rows, dense or scipy.sparse; it
+        is computed where its scheduler computes, and need not know its n.
     k : int, optional
         From 1 to min(n, p). Default: min(n, p).
 
@@ -155,6 +158,18 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     The first three are taken only as long as σ_k² > 1e-5 σ_1², where they are right to 1e-8 and better; else the
     triangular route decides, which alone can tell a small σ from zero. The projector V Vᵀ has an error of about
     u σ_1²/(σ_k² − σ_{k+1}²): where the gap closes, V's last columns are arbitrary, as they are in any SVD.
+
+    **A Dask array** of up to 5,000 items gives XᵀX, added up over its blocks in a tree: exactly for counts, and with
+    the same bits each time for the same blocks. Small σ are told from zero by the triangle of X = Q R, in one more pass. With
+    more items XᵀX has more than 200 MB, and 11 to 18 of it are in memory at once (measured: 16 to 256 blocks, two
+    threads). Then `krylov_spectrum` reads the blocks up to 12 times, unless its basis would be larger than XᵀX, and the
+    result is a `KrylovSpectrum`. To choose, call it, or `spectrum_from_gram(gram(X), k)`. Blocks of 5,000 to 20,000
+    rows suit. Workers take the memory of each block from the system anew; with
+
+        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 33554432})
+
+    after `import distributed` and before the cluster starts, a block of 5,000 × 1,000 took 1.6 to 1.7 times the CPU
+    time of a loop, not 2.1 times, with a fifth of the page faults.
 
     References
     ----------
