@@ -10,6 +10,7 @@ reader := .venv/reader-$(version)
 developer := .venv/developer-$(version)
 real := .venv/data-$(version)
 cluster := .venv/dask-$(version)
+peers := .venv/bench/peers-$(version)
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root) # JupyterLab refuses to run as root unless it is told to
 
 # Each file in one process, so that a notebook's cells run in their order; the notebooks first, since they take longest.
@@ -70,9 +71,9 @@ symbols: $(reader) ## write the chapters' boxes of symbols, and "first used", fr
 terms: $(reader) ## link the words of the glossary where each chapter first uses them
 	@$(bin)/python -m tools.terms --write
 
-bench: $(developer) ## time the spectrum and the simulation against their competitors
-	$(bin)/python benchmarks/spectra.py
-	$(bin)/python benchmarks/simulation.py
+bench: $(peers) ## time the spectrum and the simulation against their competitors (some 30 minutes)
+	.venv/bench/bin/python benchmarks/spectra.py
+	.venv/bench/bin/python benchmarks/simulation.py
 
 study: $(reader) ## compute the tables of long studies anew (some hours; it goes on where it was stopped)
 	$(bin)/python studies/seeds.py
@@ -112,4 +113,10 @@ $(real): $(reader) requirements-data.txt
 
 $(cluster): $(reader) requirements-dask.txt
 	$(bin)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dask.txt
+	@touch $@
+
+# Peers stay apart from what the book needs. Whoever wants PyTorch in the table adds it: .venv/bench/bin/pip install torch
+$(peers): $(reader) requirements-bench.txt
+	$(PYTHON) -m venv --clear .venv/bench
+	.venv/bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.txt
 	@touch $@

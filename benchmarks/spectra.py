@@ -1,12 +1,11 @@
-"""How fast, how exact and how frugal `spectrum` is on data of the paper's size: `make bench`.
+"""How fast, how frugal and how exact `spectrum` is beside what people use instead: `make bench`.
 
-    python benchmarks/spectra.py [--rounds N] [--users N]
+    python benchmarks/spectra.py [--rounds N] [--only paper …] [--output other.csv]
 
-Fails where one of the figures that the book promises is missed.
+Writes benchmarks/results/spectra.csv, which the page "Benchmarks" shows. Each method computes in a process of its own.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,88 +13,111 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
-from measure import interleaved, peak_memory, report
+from measure import interleaved, row, serve, show, store
+from peers import FAST, OURS, PEERS, objective_gap, projector_error, why_not
 from scipy.sparse.linalg import svds
-from sklearn.utils.extmath import randomized_svd
 
-from cossim_helpers import simulate_interactions, spectrum
+from cossim_helpers import simulate_interactions
 
 K = 50
 ARRAYS = ("data", "indices", "indptr")  # of a CSR array
-FASTER_THAN = {"scipy svds (ARPACK)": 5.0, "scikit-learn randomized_svd": 1.5}
-SIGMA_ERROR, PROJECTOR_ERROR, GAP, MEMORY = 1e-8, 1e-8, 1e-7, 500.0
+DATA = {  # name → n, p, what else the simulation takes
+    "paper": (20_000, 1_000, {}),
+    "users": (200_000, 1_000, {}),
+    "items": (20_000, 5_000, {"max_activity": 500}),
+    "many items": (20_000, 20_000, {"max_activity": 500}),
+    "dense": (20_000, 1_000, {}),
+}
+PLAN = (  # data, threads, kernel of OpenBLAS ("" is its own choice), whether all peers take part or the fast ones
+    ("paper", 1, "", True),
+    ("paper", 1, "Haswell", False),
+    ("paper", 2, "", False),
+    *((name, 1, "", True) for name in ("items", "dense", "users", "many items")),
+)
 
 
-def speed(X, rounds):
-    print(f"\nTop {K} singular pairs, {rounds} rounds")
-    return report(
-        interleaved(
-            {
-                "spectrum": lambda: spectrum(X, K),
-                "scipy svds (ARPACK)": lambda: svds(X, k=K, v0=np.ones(X.shape[1])),
-                "scikit-learn randomized_svd": lambda: randomized_svd(X, K, random_state=0),
-            },
-            rounds,
-        ),
-        "spectrum",
-        FASTER_THAN,
+def draw(name, folder):
+    """Store the data, and the k + 1 largest singular values with their V, from another way than any peer's."""
+    n, p, law = DATA[name]
+    X = simulate_interactions(n, p, **law, rng=0).X
+    if name == "dense":
+        X = X.toarray() - X.mean(axis=0)
+    if p <= 5_000:  # all eigenvalues of XᵀX, exact for counts
+        squares, V = scipy.linalg.eigh((X.T @ X).toarray() if sp.issparse(X) else X.T @ X)
+        squares, V = squares[::-1][: K + 1], V[:, ::-1]
+    else:  # ARPACK to rounding, with more vectors than the peer of this name asks for, and from another start
+        _, sigma, Vt = svds(X, 2 * K, ncv=4 * K, v0=np.random.default_rng(9).standard_normal(min(n, p)))
+        squares, V = np.sort(sigma**2)[::-1], Vt[np.argsort(-sigma)].T
+    for key in ARRAYS if sp.issparse(X) else ():
+        np.save(folder / f"{key}.npy", getattr(X, key))
+    if not sp.issparse(X):
+        np.save(folder / "dense.npy", X)
+    np.save(folder / "sigma.npy", np.sqrt(squares[:K]))
+    np.save(folder / "V.npy", V[:, :K])
+    nonzeros = X.nnz if sp.issparse(X) else X.size
+    return {"data": name, "n": n, "p": p, "nonzeros": nonzeros, "k": K}
+
+
+def load(folder, shape):
+    """The matrix, its pages shared between processes."""
+    if (folder / "dense.npy").exists():
+        X = np.load(folder / "dense.npy", mmap_mode="r")
+        X.sum()  # in memory before the clock runs
+        return X
+    X = sp.csr_array(tuple(np.load(folder / f"{key}.npy", mmap_mode="r") for key in ARRAYS), shape=shape)
+    X.sum()
+    return X
+
+
+def work(name, folder, shape):
+    X, sigma, V = load(folder, shape), np.load(folder / "sigma.npy"), np.load(folder / "V.npy")
+    lam = float(sigma[-1] ** 2)
+    small = sp.csr_array(X[:400, :60]) if sp.issparse(X) else X[:400, :60]
+    PEERS[name](small + 0, 2, 1.0)  # load the libraries and wake their threads
+    serve(
+        lambda: PEERS[name](X, K, lam),
+        lambda found: {
+            "projector_error": projector_error(found, V),
+            "objective_gap": float(objective_gap(found, X, K, lam, sigma)),
+        },
     )
 
 
-def errors(sigma, V, full_sigma, full_V):
-    """(largest relative error of σ, largest error of V_j V_jᵀ over the ranks j where the gap is wide enough)."""
-    k, squares = sigma.size, np.append(full_sigma**2, 0.0)
-    ranks = [j for j in range(1, k + 1) if squares[j - 1] - squares[j] > GAP * squares[0]]
-    projector = max(abs(V[:, :j] @ V[:, :j].T - full_V[:, :j] @ full_V[:, :j].T).max() for j in ranks)
-    return float(np.max(abs(sigma - full_sigma[:k]) / full_sigma[:k])), float(projector)
-
-
-def accuracy(X):
-    print("\nAgainst a full SVD of the dense matrix")
-    _, full_sigma, full_Vt = scipy.linalg.svd(X.toarray(), full_matrices=False, overwrite_a=True)
-    missed = []
-    found = spectrum(X, K)
-    _, sigma, Vt = randomized_svd(X, K, random_state=0)
-    for name, pairs in {"spectrum": (found.sigma, found.V), "scikit-learn randomized_svd": (sigma, Vt.T)}.items():
-        of_sigma, of_projector = errors(*pairs, full_sigma, full_Vt.T)
-        print(f"{name:28} σ within {of_sigma:.0e} relative, projectors within {of_projector:.0e}")
-        if name == "spectrum" and (of_sigma > SIGMA_ERROR or of_projector > PROJECTOR_ERROR):
-            missed.append(f"spectrum: σ within {of_sigma:.1e}, projectors within {of_projector:.1e}")
-    return missed
-
-
-def memory(X):
-    """What a new process that holds X, and has never held more, holds at most while `spectrum` runs."""
+def measure(name, threads, kernel, everyone, rounds):
     with tempfile.TemporaryDirectory() as folder:
-        for name in ARRAYS:  # each in a file of its own, which is read without a second copy
-            np.save(Path(folder) / f"{name}.npy", getattr(X, name))
-        command = [sys.executable, __file__, "--memory-of", folder, "--shape", *map(str, X.shape)]
-        beyond = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    print(f"\nPeak memory beyond X: {beyond:.0f} MB (below {MEMORY:.0f} wanted)")
-    return [f"peak memory: {beyond:.0f} MB"] if beyond >= MEMORY else []
-
-
-def memory_of(folder, shape):
-    X = sp.csr_array(tuple(np.load(folder / f"{name}.npy") for name in ARRAYS), shape=shape)
-    spectrum(X[:100], 2)  # load the libraries and wake their threads
-    before = peak_memory()
-    spectrum(X, K)
-    print(peak_memory() - before)
+        about = draw(name, Path(folder))
+        shape = (about["n"], about["p"])
+        reasons = {peer: why_not(peer, *shape, name != "dense") for peer in (PEERS if everyone else FAST)}
+        commands = {
+            peer: [__file__, "--work", peer, folder, *map(str, shape)] for peer, reason in reasons.items() if not reason
+        }
+        reports = interleaved(commands, rounds, threads, kernel)
+    about |= {"threads": threads}
+    found = {peer: row(reports[peer], reports[OURS]) for peer in commands}
+    empty = dict.fromkeys(found[OURS], "") | {"kernel": found[OURS]["kernel"]}
+    return [about | {"method": peer} | found.get(peer, empty) | {"note": reason} for peer, reason in reasons.items()]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--shape", type=int, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=DATA)
+    parser.add_argument("--output", default="spectra.csv", help="in benchmarks/results")
+    parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.memory_of:
-        return memory_of(options.memory_of, options.shape)
-    X = simulate_interactions(options.users, rng=0).X
-    print(f"{X.shape[0]:,} × {X.shape[1]:,}, {X.nnz:,} non-zeros")
-    missed = memory(X) + speed(X, options.rounds) + accuracy(X)
-    return "missed:\n  " + "\n  ".join(missed) if missed else None
+    if options.work:
+        peer, folder, *shape = options.work
+        return work(peer, Path(folder), tuple(map(int, shape)))
+    rows = []
+    for name, *how in PLAN:
+        if not options.only or name in options.only:
+            rows += (some := measure(name, *how, options.rounds))
+            print(
+                f"\n{name}: {some[0]['n']:,} × {some[0]['p']:,}, {some[0]['nonzeros']:,} non-zeros, k = {K}; ", end=""
+            )
+            print(f"kernel {some[0]['kernel']}, threads: {some[0]['threads']}")
+            show(some)
+            store(options.output, rows)
 
 
 if __name__ == "__main__":

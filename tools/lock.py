@@ -23,6 +23,10 @@ DASK_HEADER = """\
 # What spectra of Dask arrays add, for chapter 14, in exact versions. Resolved from pyproject.toml by `make lock`.
 -r requirements.txt
 """
+BENCH_HEADER = """\
+# What `make bench` compares with, in exact versions. Resolved from pyproject.toml by `make lock`.
+-r requirements.txt
+"""
 
 
 def resolve(*options, constraints=()):
@@ -54,6 +58,7 @@ def main():
         ("requirements-dev.txt", DEVELOPER_HEADER, ["--group=dev"]),
         ("requirements-data.txt", DATA_HEADER, ["--extra=data"]),
         ("requirements-dask.txt", DASK_HEADER, ["--extra=dask"]),
+        ("requirements-bench.txt", BENCH_HEADER, ["--extra=bench"]),
     ):
         more = resolve(*options, constraints=everything)
         write(name, header, [line for line in more if line.split("==")[0] not in named])

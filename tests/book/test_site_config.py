@@ -243,7 +243,7 @@ def test_each_direct_dependency_is_locked_and_nothing_heavy_is():
     assert [line for line in package if not line.startswith("#")] == ["-r .binder/requirements.txt", "-e ."]
 
 
-@pytest.mark.parametrize("extra", ["data", "dask"])
+@pytest.mark.parametrize("extra", ["data", "dask", "bench"])
 def test_each_extra_is_locked_apart(extra):
     """A reader's lock and Binder stay without them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -267,11 +267,20 @@ def test_the_locks_agree_on_each_version():
 def test_the_tests_and_the_notebooks_find_each_extra_installed():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for extra in project["optional-dependencies"]:
+    for extra in project["optional-dependencies"].keys() - {"bench"}:
         stamp = re.search(rf"^(\w+) := \.venv/{extra}-", makefile, re.MULTILINE)[1]
         for target in ("test", "notebooks", extra):
             assert re.search(rf"^{target}:.*\$\({stamp}\)", makefile, re.MULTILINE), (target, extra)
         assert f"requirements-{extra}.txt" in makefile and f".venv/{extra}-*" in makefile
+
+
+def test_the_peers_of_the_benchmarks_stay_in_an_environment_of_their_own():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert [line for line in makefile.splitlines() if "$(peers)" in line and not line.startswith("$(peers):")] == [
+        line for line in makefile.splitlines() if line.startswith("bench:")
+    ]
+    installs = [line for line in makefile.splitlines() if "requirements-bench.txt" in line and line.startswith("\t")]
+    assert len(installs) == 1 and installs[0].startswith("\t.venv/bench/bin/python -m pip install")
 
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -1,0 +1,106 @@
+"""The tables of benchmarks/results on the page "Benchmarks": the directive `timings`, one table for each data set.
+
+    {timings} spectra.csv paper 1      the rows of this data set with this number of threads
+
+tests/book/test_benchmarks.py holds what the page says of them to the same rows.
+"""
+
+import csv
+import math
+from pathlib import Path
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+RESULTS = "benchmarks/results"
+HEADS = (
+    "Method",
+    "CPU time",
+    "CPU time, in ours",
+    "Wall time, in ours",
+    "Memory",
+    "Error of the projector",
+    "Missed of the minimum",
+)
+
+
+def read(root, table):
+    """Return the rows of a table, as text."""
+    with (Path(root) / RESULTS / table).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def chosen(rows, data, threads):
+    """Return the rows of a data set with a number of threads, by kernel in the order of the table."""
+    found = {}
+    for row in rows:
+        if (row["data"], row["threads"]) == (data, threads):
+            found.setdefault(row["kernel"], []).append(row)
+    return found
+
+
+def seconds(text):
+    """Return a time with the digits that a reader needs."""
+    value = float(text)
+    return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
+
+
+def power(text):
+    """Return an error as a power of ten, "0" below rounding, or as a share."""
+    value = float(text)
+    if value <= 0:
+        return "0"
+    return f"{value:.2f}" if value >= 0.01 else f"$10^{{{round(math.log10(value))}}}$"
+
+
+def cells(row):
+    """Return the cells of a row."""
+    if row["note"]:
+        return (row["method"], row["note"], "", "", "", "", "")
+    times = f"{seconds(row['cpu'])} ({seconds(row['cpu_least'])} to {seconds(row['cpu_most'])}, {row['runs']} ×)"
+    ratios = [f"{float(row[f'{clock}_ratio']):.1f}" for clock in ("cpu", "wall")]
+    errors = [power(row[key]) if row[key] else "" for key in ("projector_error", "objective_gap")]
+    return (row["method"], times, *ratios, f"{float(row['peak_mb']):.0f} MB", *errors)
+
+
+def listed(root, table, data, threads):
+    """Return the tables of a data set in MyST, one for each kernel."""
+    text = []
+    for kernel, rows in chosen(read(root, table), data, threads).items():
+        about = rows[0]
+        size = f"{int(about['n']):,} × {int(about['p']):,}"
+        more = f", {int(about['nonzeros']):,} numbers, k = {about['k']}" if "nonzeros" in about else ""
+        lines = [HEADS if any(row["projector_error"] for row in rows) else HEADS[:5]]
+        lines += [cells(row)[: len(lines[0])] for row in rows]
+        text += [
+            f"```{{list-table}} {size}{more}. Threads: {threads}. OpenBLAS kernel: {kernel}.",
+            ":header-rows: 1",
+            "",
+        ]
+        text += ["\n  ".join(("* - " if n == 0 else "- ") + cell for n, cell in enumerate(line)) for line in lines]
+        text += ["```", ""]
+    return "\n".join(text)
+
+
+class Timings(SphinxDirective):
+    """{timings}: a file of benchmarks/results, a data set, a number of threads."""
+
+    required_arguments = 3
+    final_argument_whitespace = True
+
+    def run(self):
+        table, *which = " ".join(self.arguments).rsplit(" ", 1)
+        table, data = table.split(" ", 1)
+        self.env.note_dependency(f"{RESULTS}/{table}")
+        text = listed(self.env.srcdir, table, data, which[0])
+        if not text:
+            raise self.error(f"timings: no such rows: {' '.join(self.arguments)}")
+        holder = nodes.container()
+        self.state.nested_parse(StringList(text.splitlines(), table), 0, holder)
+        return holder.children
+
+
+def setup(app):
+    app.add_directive("timings", Timings)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
