@@ -109,9 +109,13 @@ def literals(source):
 def settings(path, name):
     """Return {address: (number, line)} of what a module gives to names: as values, defaults or arguments."""
     source = path.read_text("utf-8")
-    found, lines, taken = {}, source.splitlines(), Counter()
+    found, lines, taken = {}, source.split("\n"), Counter()
+    encoded = [line.encode() for line in lines]  # where ast counts; ast.get_source_segment would split anew each time
     for target, value in sorted(named(ast.parse(source)), key=lambda pair: (pair[1].lineno, pair[1].col_offset)):
-        for number in literals(ast.get_source_segment(source, value)):
+        segment = encoded[value.lineno - 1 : value.end_lineno]
+        segment[-1] = segment[-1][: value.end_col_offset]
+        segment[0] = segment[0][value.col_offset :]
+        for number in literals(b"\n".join(segment).decode()):
             taken[target] += 1
             found[f"{name}@{target}.{taken[target]}"] = number, lines[value.lineno - 1].strip()
     return found
