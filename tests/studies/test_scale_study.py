@@ -173,10 +173,9 @@ def test_the_prices_predict_what_they_have_not_seen():
             "eigenpairs": (p**2, p**3),
             "slider": (p, p**2),
             "Krylov": (pairs * width * m, p * (width * m) ** 2, (width * m) ** 3),
-            "alias": (float(row["draws"] or 0),),
         }[row["task"]]
 
-    for task in study.COSTS:
+    for task in set(study.COSTS) - {"alias"}:
         rows = [row for row in table("costs") if row["task"] == task]
         work = np.array([amounts(row) for row in rows])
         seconds = np.array([float(row["seconds"]) for row in rows])
