@@ -260,7 +260,7 @@ def test_an_arrow_that_moves_is_seen_in_the_figure(chapter):
     page = chapter(FIRST)
     number = page.locator("div.cell").evaluate_all("(cells) => cells.findIndex((cell) => cell.querySelector('img'))")
     assert SAME.fullmatch(run(page, number))
-    edit(page, number, "plt.show()", "for ax in figure.axes:\n    ax.set_ylim(-1.3, 1.3)\nplt.show()")
+    edit(page, number, "plt.show()", "for ax in figure.axes:\n    ax.set_ylim(-1.6, 1.6)\nplt.show()")
     assert "the figure differs" in run(page, number)
     press(page, number, "Restore")
 

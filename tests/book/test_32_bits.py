@@ -1,9 +1,9 @@
 """In a page an int of NumPy has 32 bits (WebAssembly): what would overflow or be refused there, in package and cells.
 
-Two faults that no test on 64 bits can see. A product of counts: the number of true entries, or of what `arange`,
-`bincount` and `astype(int)` give, is an int of NumPy, and so is its product with another or with a plain int; in a page it
-wraps around above 2·10⁹. And numbers from `rng.choice` and `rng.integers`, of 64 bits everywhere, where NumPy takes
-only what is as wide as an address: `bincount`.
+Two faults that no test on 64 bits can see. A product of counts: the number of true entries, or what `arange`,
+`bincount` and `astype(int)` give, is an int of NumPy, and so is its product with another or with a plain int; in a
+page it wraps around above 2·10⁹. And numbers from `rng.choice` and `rng.integers`, of 64 bits everywhere, where NumPy
+takes only what is as wide as an address: `bincount`.
 """
 
 import ast

@@ -161,6 +161,30 @@ def test_every_widget_of_the_listed_chapters_has_its_counterpart(shell):
                 assert name in {"interact", *shell.MAKERS}, f"{page}: {name}"
 
 
+def test_a_cell_that_runs_again_finds_the_names_as_before_and_leaves_later_ones_alone(shell):
+    run = shell.shell.run
+    cells = [
+        "import numpy as np\nx, rows, rng = 1, [], np.random.default_rng(0)",
+        "print(x, rows)",
+        "x = 2",
+        "print(x)",
+    ]
+    cells += ["rows.append(x)\nprint(round(rng.random(), 4))"]
+    first = [run(source, number) for number, source in enumerate(cells)]
+    assert [run(cells[number], number) for number in (1, 4, 3, 4, 0)] == [first[number] for number in (1, 4, 3, 4, 0)]
+    assert texts(run("print(x, rows)")) == ["2 [2]\n"]  # a cell without a number: what all have left
+    assert texts(run("print(x + 5)", 1)) == ["6\n"]
+    assert texts(run("print(x)", 2)) == ["1\n"]  # what followed is to run anew
+
+
+def test_a_slider_finds_the_names_that_its_cell_has_left(shell):
+    run = shell.shell.run
+    (output,) = run("import ipywidgets\ny = 1\ndef f(x):\n    print(x, y)\nipywidgets.interact(f, x=(0, 4));", 0)
+    run("y = 'another'", 1)
+    assert texts(json.loads(shell.turn(output["number"], json.dumps({"x": 3})))["outputs"]) == ["3 1\n"]
+    assert texts(run("print(y)", 2)) == ["another\n"]
+
+
 # What is stored
 
 

@@ -98,9 +98,10 @@ async function one(cell, { aloud }) {
   }
   cell.box.classList.add("run-busy");
   try {
-    const { outputs, seconds: took } = await ask("run", { source: cell.code() });
-    cell.done = true;
-    for (const later of cells.slice(cell.number)) later.done &&= !cell.editor; // what follows an edited cell runs anew
+    const source = cell.code();
+    const { outputs, seconds: took } = await ask("run", { source, number: cell.number });
+    if (cell.ran !== source) for (const later of cells.slice(cell.number)) later.done = false; // what follows runs anew
+    Object.assign(cell, { done: true, ran: source });
     await show(cell, outputs, took, aloud);
   } finally {
     cell.box.classList.remove("run-busy");
@@ -152,6 +153,7 @@ function end(text) {
   for (const cell of cells) {
     if (cell.runs) say(cell, text);
     cell.done = false;
+    cell.ran = undefined;
     cell.controls?.forEach((control) => (control.disabled = true));
   }
 }
@@ -176,7 +178,10 @@ async function show(cell, outputs, took, aloud) {
   const controls = outputs.some(({ output_type: type }) => type === "controls");
   if (words.length || controls || (cell.editor && cell.texts === undefined)) place(cell, outputs);
   if (failed) say(cell, `${time}, and stopped with an error, below.`, { aloud });
-  else if (words.length) say(cell, `${time}: not as stored, but ${words.join(", ")} differ${words.length > 1 || /s$/.test(words[0]) ? "" : "s"}, below.`, { aloud });
+  else if (words.length) {
+    const many = words.length > 1 || (/s$/.test(words[0]) && !words[0].startsWith("1 of"));
+    say(cell, `${time}: not as stored, but ${words.join(", ")} differ${many ? "" : "s"}, below.`, { aloud });
+  }
   else if (!cell.texts) say(cell, controls ? `${time}: move its sliders, below.` : `${time}.`, { aloud });
   else say(cell, `${time}: ${Object.keys(cell.texts).length ? "the same as stored" : "it shows nothing, as stored"}.`, { aloud });
 }

@@ -7,6 +7,7 @@ shows as its own. It needs nothing of Pyodide, so plain Python can test it.
 
 import ast
 import base64
+import copy
 import io
 import json
 import linecache
@@ -54,18 +55,52 @@ class Shell:
 
     def __init__(self):
         self.outputs, self.events, self.turned = [], Events(), []
+        self.before = {}  # number of a cell → (its code, the names as they stood before it)
         self.missing = {}  # names that no cell has given a value → why, in words
         self.main = types.ModuleType("__main__")
         self.main.display = display
 
-    def run(self, source):
-        """Run a cell; return what it shows: a list of outputs as a notebook stores them."""
-        linecache.cache[HERE] = (
-            len(source),
-            None,
-            source.splitlines(keepends=True),
-            HERE,
-        )
+    def run(self, source, number=None):
+        """Run a cell; return what it shows: a list of outputs as a notebook stores them.
+
+        A cell with a number that runs again finds the names as they stood before it, whatever later cells have made of
+        them. If its code is as before, what later cells have defined stays; if not, they must run anew.
+        """
+        code, names = self.before.get(number, (None, None))
+        latest = self.names() if code == source else None
+        if names is None:
+            names = self.names()
+        else:
+            self.set_names(names)
+        turned = len(self.turned)
+        outputs = self.run_here(source)
+        self.turned[turned:] = [(*each, self.names()) for each in self.turned[turned:]]
+        if latest is not None:
+            self.set_names(latest)
+        elif number is not None:
+            self.before = {cell: kept for cell, kept in self.before.items() if cell < number}
+            self.before[number] = source, names
+        return outputs
+
+    def names(self):
+        """Return a copy of the scope. What cells change in place is copied too: lists, dicts, sets, random numbers."""
+        random = getattr(sys.modules.get("numpy"), "random", None)
+        changing = (list, dict, set) if random is None else (list, dict, set, random.Generator)
+        return {
+            name: (copy.deepcopy if type(value) not in (list, dict, set) else copy.copy)(value)
+            if isinstance(value, changing) and not name.startswith("__")
+            else value
+            for name, value in self.main.__dict__.items()
+        }
+
+    def set_names(self, names):
+        """Let the scope hold these names alone: the same dict, since functions look their names up in it."""
+        self.main.__dict__.clear()
+        self.main.__dict__.update(names)
+        self.main.__dict__.update(self.names())  # copies, so that what is kept stays as it is
+
+    def run_here(self, source):
+        linecache.cache[HERE] = len(source), None, source.splitlines(keepends=True), HERE
 
         def cell():
             tree, value = ast.parse(source, HERE), None
@@ -92,15 +127,24 @@ class Shell:
             self.missing[name] = why
 
     def turn(self, number, values):
-        """Call a function of `interact` with the values of its controls; return what it shows."""
-        function, controls = self.turned[number]
+        """Call a function of `interact` with the values of its controls, and the names that its cell left.
+
+        Return what it shows.
+        """
+        function, controls, *names = self.turned[number]
 
         def call():
             value = function(**{name: controls[name].read(value) for name, value in values.items()})
             if value is not None:
                 display(value)
 
-        return self.shown(call)
+        latest = self.names()
+        if names:
+            self.set_names(*names)
+        outputs = self.shown(call)
+        if names:
+            self.set_names(latest)
+        return outputs
 
     def shown(self, action):
         """Return what an action shows: text, then its figures, then what waits for the end of a cell."""
@@ -449,10 +493,10 @@ def start():
     matplotlib.use(f"module://{BACKEND}")
 
 
-def run_cell(source):
+def run_cell(source, number=None):
     """Run a cell; return what it shows and the seconds that it took, as JSON."""
     begin = time.perf_counter()
-    outputs = shell.run(source)
+    outputs = shell.run(source, number)
     return json.dumps({"outputs": outputs, "seconds": time.perf_counter() - begin})
 
 

@@ -35,7 +35,7 @@ async function start({ pyodide, packages, archives }) {
 
 const actions = {
   start,
-  run: ({ source }) => JSON.parse(shell.run_cell(source)),
+  run: ({ source, number }) => JSON.parse(shell.run_cell(source, number)),
   skip: ({ source, why }) => shell.skip_cell(source, why),
   turn: ({ number, values }) => JSON.parse(shell.turn(number, JSON.stringify(values))),
 };
