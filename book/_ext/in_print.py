@@ -27,6 +27,10 @@ from web_parts import drawing, html_table, inline
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OPENED = re.compile(r"\s*<details[^>]*><summary>(.*)</summary>\s*", re.DOTALL)
+SITE_ONLY = re.compile(r'\s*<\w+\b[^>]*\bclass="[^"]*\bsite-only\b')
+UNSEEN = re.compile(
+    r"\s*(?:<!--.*?-->|</?(?:a|span|br|wbr)\b[^>]*>)\s*", re.DOTALL
+)  # what stands between such tags stays
 COPYRIGHT = "Code: BSD 3-Clause License. Text and figures: CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 
 
@@ -189,10 +193,12 @@ class Page:
         )
 
     def web(self):
-        """Translate what is written in HTML, or drop what says that print shows something else in its place."""
+        """Translate what is written in HTML, or drop what says that print shows something else, or nothing, instead."""
+        for box in self.each(nodes.container, lambda node: "site-only" in node["classes"]):
+            box.parent.remove(box)
         for part in self.each(nodes.raw, lambda node: "html" in node["format"].split()):
             text = part.astext()
-            if part.get("in_print"):
+            if part.get("in_print") or SITE_ONLY.match(text) or UNSEEN.fullmatch(text):
                 part.parent.remove(part)
             elif "<svg" in text:
                 part.replace_self(raw(drawing(text)))

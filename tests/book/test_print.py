@@ -90,7 +90,13 @@ Answer!
 
 ## Next chapter
 
-Last words.
+:::{container} site-only
+On the site only.
+:::
+
+<div class="button site-only">On the site only</div>
+
+Shown <span class="a">in</span> both. Last words.
 """
 TOC = """
 format: jb-book
@@ -190,6 +196,13 @@ def test_numbers_are_the_sites(latex, page):
     assert r"\begin{bookfigure}[!htb]{2.1}" in latex
 
 
+def test_two_builds_in_two_folders_write_the_same(latex, tmp_path):
+    build(tmp_path, "print")
+    again = (tmp_path / "print" / "book.tex").read_text(encoding="utf-8")
+    assert again.partition(r"\begin{document}")[2] == latex
+    assert str(tmp_path) not in again
+
+
 def test_every_label_is_there(latex):
     wanted = set(re.findall(r"\\hyperref\[\\detokenize\{(.*?)\}\]", latex))
     there = set(re.findall(r"\\label\{\\detokenize\{(.*?)\}\}", latex))
@@ -248,7 +261,8 @@ def test_signs_that_a_font_lacks_come_from_another(latex, monkeypatch):
         typeset.sign.cache_clear()
 
 
-def test_no_html_is_lost(tmp_path):
+def test_no_html_is_lost(latex, tmp_path):
+    assert "On the site only" not in latex and "Shown in both" in " ".join(latex.split())
     with pytest.raises(Exception, match="second: HTML has nothing for print: '<p>a'"):
         build(tmp_path, "print", "\n```{raw} html\n<p>a\n```\n")
     with pytest.raises(ValueError, match="a table holds <div>"):
