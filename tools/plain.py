@@ -28,8 +28,9 @@ def build(python, target):
     extensions = ROOT / "book" / "_ext"  # a path that conf.py leaves to whoever calls Sphinx
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, extensions)))}
     try:
-        run(python, "-m", "jupyter_book.cli.main", "config", "sphinx", ".", env=environment)
-        run(python, "-m", "sphinx", "-E", "-a", "-q", "-W", "--keep-going", "-n", ".", target, env=environment)
+        run(Path(python).with_name("jupyter-book"), "config", "sphinx", ".", env=environment)
+        command = [python, "-m", "sphinx", "-E", "-a", "-q", "-W", "--keep-going", "-n", "-d", f"{target}-doctrees"]
+        run(*command, ".", target, env=environment)
     finally:
         conf.unlink(missing_ok=True)
 
