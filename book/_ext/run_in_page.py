@@ -96,7 +96,7 @@ def notices():
     pin = pyodide_files.pin()
     lines = [
         "What runs in the pages of this book comes from these projects, unchanged unless said otherwise.",
-        "Each package holds the text of its license.",
+        "Each wheel holds the text of its license; that of OpenBLAS, a bare library, stands at its home.",
         "",
         f"Pyodide {pin['version']}: MPL-2.0, https://www.mozilla.org/MPL/2.0/",
         f"    source: https://github.com/pyodide/pyodide/tree/{pin['version']}",
