@@ -100,7 +100,8 @@ def seen(entry):
     def shown(text):
         if not isinstance(text.parent, nodes.math):
             return text.astext()
-        return re.sub(r"[{}^_\s]", "", re.sub(r"\\[A-Za-z]+", "x", text.astext()))
+        signs = re.sub(r"[{}^_\s]", "", re.sub(r"\\[A-Za-z]+", "x", text.astext()))
+        return "x" * ceil(1.3 * len(signs))  # it breaks at no blank, and is wider than its letters
 
     return "".join(map(shown, entry.findall(nodes.Text)))
 

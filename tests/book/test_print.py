@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typeset
 import web_parts
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
@@ -289,6 +290,12 @@ def test_columns_are_as_wide_as_low_rows_want():
     shares, total = typeset.widths([["case", "much to read " * 20, "less to read " * 5]])
     assert sum(shares) == total == typeset.WIDEST
     assert shares[0] == 6 < shares[2] < shares[1]
+
+
+def test_a_formula_is_one_word_in_a_table():
+    formula = nodes.math("", r"\Omega_A (XA)^\top")
+    entry = nodes.entry("", nodes.paragraph("", "", nodes.Text("a cell "), formula))
+    assert typeset.seen(entry) == "a cell " + "x" * 10
 
 
 def test_a_heading_with_a_formula_has_a_bookmark():
