@@ -9,7 +9,9 @@ from functools import partial
 import numpy as np
 
 from ._blocks import Part, added, gram_part, product_part, stacked, triangle_part
+from ._krylov import OVERSAMPLE, PASSES, Ritz, krylov_pairs
 from ._routes import EPS, GRAM_IS_ENOUGH, fix_signs, joined, linked_items, top_eigenpairs, triangular
+from ._validation import whole_number
 
 BRANCHES = 4  # parts that one task adds up: it holds so many of them, whatever the number of blocks
 
@@ -63,7 +65,19 @@ def _tree(name: str, X, part: Callable[..., Part], add: Callable[[list[Part]], P
         return parts[0].compute()  # a graph with Q in it, so that a worker who dies takes nothing along
 
 
-def dask_pairs(name: str, X, n: int, gram: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def dask_pairs(name: str, X, k: int | None, gram_items: int) -> Ritz | tuple[np.ndarray, np.ndarray]:
+    """Top k pairs: from XᵀX, or from block Krylov with more than `gram_items` items, unless its basis is no smaller."""
+    n, p = dask_shape(name, X)
+    if k is not None:
+        k = whole_number("k", k, low=1, high=p if n is None else min(n, p), why=" (min(n, p))")
+        if p > gram_items and (k + OVERSAMPLE) * (PASSES - 1) < p:
+            return krylov_pairs(lambda Q: dask_product(name, X, Q), p, k)
+    n, gram = dask_gram(name, X)
+    k = whole_number("k", min(n, p) if k is None else k, low=1, high=min(n, p), why=" (min(n, p))")
+    return _pairs_by_gram(name, X, n, gram, k)
+
+
+def _pairs_by_gram(name, X, n, gram, k):
     """Top k pairs from XᵀX; where a small σ would drown in the rounding of σ_1², from the triangle of X = Q R."""
     pieces = []
     for items in linked_items(gram):

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-BLOCK_NUMBERS = 2_000_000  # numbers in a dense block of rows: 16 MB in float64
+BLOCK_NUMBERS = 4_000_000  # numbers in a dense block of rows: 32 MB in float64
 BLOCK_ROWS = 500  # with fewer rows a product of wide blocks costs more for its sums than for its products
 WHOLE_IN_FLOAT32 = 2**24  # below it, float32 holds each whole number
 
@@ -29,7 +29,7 @@ def accumulate_gram(blocks: Iterable, p: int) -> np.ndarray:
     n p²/2 multiplications (one triangle, BLAS syrk). Whole numbers are multiplied in float32 as long as the sums stay
     below 2^24, where nothing rounds, and added up in float64 from there on: counts are exact up to 2^53, whatever the
     blocks and their order. All else is multiplied in float64. Memory beyond one block: 2 p² numbers in float64, p² in
-    float32, and a buffer of 2,000,000 numbers, or of 500 p where that is more.
+    float32, and a buffer of 4,000,000 numbers, or of 500 p where that is more.
     """
     sums, small, bound = None, None, 0.0  # lower triangles: float64, float32, and what no entry of `small` exceeds
     buffers: dict[type, np.ndarray] = {}
@@ -70,11 +70,16 @@ def dense(rows) -> np.ndarray:
 
 
 def _csr_rows(X, start, stop):
-    """X[start:stop], which shares its entries: no copy, nor the constructor's look at each index."""
+    """X[start:stop], which shares its entries."""
     indptr = X.indptr[start : stop + 1]
     part = slice(indptr[0], indptr[-1])
-    rows = sp.csr_array((indptr.size - 1, X.shape[1]), dtype=X.dtype)
-    rows.data, rows.indices, rows.indptr = X.data[part], X.indices[part], indptr - indptr[0]
+    return unchecked_csr(X.data[part], X.indices[part], indptr - indptr[0], X.shape[1])
+
+
+def unchecked_csr(data, indices, indptr, p):
+    """The CSR array of these parts, which are right; the constructor would read and perhaps copy them."""
+    rows = sp.csr_array((indptr.size - 1, p), dtype=data.dtype)
+    rows.data, rows.indices, rows.indptr = data, indices, indptr
     return rows
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 
 from ._gram import accumulate_gram, dense, row_blocks
+from ._lanczos import NoConvergence, top_eigenpairs_of
 
 EPS = np.finfo(np.float64).eps
 GRAM_IS_ENOUGH = 1e-5  # σ_k²/σ_1² from which eigenvalues of XᵀX give σ_k to better than 1e-8
@@ -33,37 +33,35 @@ def sparse_gram(X, k):
 
 
 def lanczos(X, k):
-    """ARPACK, and again on what it left over until nothing larger is there: it may miss copies of a repeated σ."""
-    if k == min(X.shape):  # more than ARPACK takes
-        return triangular(X, k)
+    """Block Lanczos on XᵀX, or on X Xᵀ = U Σ² Uᵀ where that is the smaller one."""
+    rows = sp.csr_array(X if X.shape[0] >= X.shape[1] else X.T)
+    columns = rows.tocsc()  # SciPy multiplies a block of vectors faster by columns than by rows
+
+    def product(V):
+        return rows.T @ (columns @ np.ascontiguousarray(V))
+
     try:
-        sigma, V = _arpack(X, k)
-        while sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:
-            left_over, v = _arpack(_deflated(X, V), 1)
-            if left_over[0] <= (1 + 1e-10) * sigma[-1]:
-                break
-            sigma, V = np.append(sigma, left_over), np.column_stack([V, v])
-            order = np.argsort(-sigma, kind="stable")[:k]
-            sigma, V = sigma[order], V[:, order]
-    except ArpackError:  # no convergence, or nothing is left over
+        return _from_eigenpairs(X, *top_eigenpairs_of(product, rows.shape[1], k, GRAM_IS_ENOUGH))
+    except NoConvergence:
         return triangular(X, k)
-    return sigma, V
 
 
-def _arpack(X, k):
-    start = np.random.default_rng(0).standard_normal(min(X.shape))  # ARPACK's own start is another at each call
-    _, sigma, Vt = svds(X, k=k, v0=start, solver="arpack", return_singular_vectors="vh")
-    return sigma[::-1], Vt[::-1].T
+def low_rank(X):
+    """All pairs with σ > 0 of an X of low rank, or None where the rank is no low one.
 
-
-def _deflated(X, V):
-    """X (I − V Vᵀ)."""
-    return LinearOperator(
-        X.shape,
-        dtype=X.dtype,
-        matvec=lambda x: X @ (x - V @ (V.T @ x)),
-        rmatvec=lambda y: (z := X.T @ y) - V @ (V.T @ z),
-    )
+    Rows of X, mixed at random, span all of its rows if the rank is below their number. What they leave over of random
+    vectors tells whether it is; the bound is what a full SVD takes for zero, with a factor of 10 to spare.
+    """
+    rng, width = np.random.default_rng(0), 32
+    while (width := 2 * width) <= min(X.shape) // 4:
+        Q = scipy.linalg.qr(X.T @ rng.standard_normal((X.shape[0], width)), mode="economic", check_finite=False)[0]
+        probe = rng.standard_normal((X.shape[1], 10))
+        seen, negligible = X @ Q, max(X.shape) * EPS
+        size = np.linalg.norm(seen, axis=0).max()
+        if np.linalg.norm(X @ (probe - Q @ (Q.T @ probe)), axis=0).max() <= 0.1 * negligible * size:
+            sigma, V = triangular(seen, width)
+            return sigma[sigma > 0], (Q @ V)[:, sigma > 0]
+    return None
 
 
 def triangular(X, k):
@@ -104,12 +102,15 @@ def cheapest_route(X, k):
 
 
 def _from_gram(X, gram, k):
+    return _from_eigenpairs(X, *top_eigenpairs(gram, k))
+
+
+def _from_eigenpairs(X, eigenvalues, vectors):
     """σ and V from XᵀX, or from X Xᵀ = U Σ² Uᵀ where that is the smaller one: V = Xᵀ U Σ⁻¹."""
-    eigenvalues, vectors = top_eigenpairs(gram, k)
     sigma = np.sqrt(np.maximum(eigenvalues, 0.0))
     if X.shape[0] >= X.shape[1]:
         return sigma, vectors
-    return sigma, np.divide(X.T @ vectors, sigma, out=np.zeros((X.shape[1], k)), where=sigma > 0)
+    return sigma, np.divide(X.T @ vectors, sigma, out=np.zeros((X.shape[1], sigma.size)), where=sigma > 0)
 
 
 def near_one(X):
@@ -157,11 +158,28 @@ def joined(pieces, p, k):
         V[np.ix_(items, to[to >= 0])] = vectors[:, to >= 0]
         first += own.size
     if missing := k - order.size:  # empty items, and what components with fewer users than items leave over
-        complement = np.linalg.qr(np.column_stack([V, np.zeros((p, missing))]))[0][:, order.size :]
-        values, V = np.append(values[order], np.zeros(missing)), np.column_stack([V, complement])
+        values, V = np.append(values[order], np.zeros(missing)), np.column_stack([V, _complement(V, missing)])
         order = np.argsort(-values, kind="stable")
         return values[order], V[:, order]
     return values[order], V
+
+
+def _complement(V, many):
+    """`many` orthonormal vectors that are orthogonal to V: of items that V does not reach, then what else there is.
+
+    The others are columns of the Householder Q of all before: p (columns of V) (many) multiplications, no p many².
+    """
+    p, alone = len(V), np.flatnonzero(~V.any(axis=1))[:many]
+    of_items = np.zeros((p, alone.size))
+    of_items[alone, np.arange(alone.size)] = 1.0
+    if alone.size == many:
+        return of_items
+    (reflectors, tau), _ = scipy.linalg.qr(np.column_stack([V, of_items]), mode="raw", check_finite=False)
+    others = np.zeros((p, many - alone.size), order="F")
+    others[tau.size + np.arange(others.shape[1]), np.arange(others.shape[1])] = 1.0
+    multiply = scipy.linalg.get_lapack_funcs("ormqr", (reflectors,))
+    length = int(multiply("L", "N", reflectors, tau, others, -1)[1][0])
+    return np.column_stack([of_items, multiply("L", "N", reflectors, tau, others, length, overwrite_c=True)[0]])
 
 
 def fix_signs(V):

@@ -61,7 +61,9 @@ def real_matrix(name: str, value, *, dtype: type | None = np.float64) -> np.ndar
         raise TypeError(f"{name} takes real numbers, got dtype {value.dtype}")
     if value.ndim != 2 or 0 in value.shape:
         raise ValueError(f"{name} takes a non-empty 2-dimensional array, got shape {value.shape}")
-    matrix = sp.csr_array(value, dtype=dtype)  # a new object unless `value` is one already
+    if dtype or value.format != "csr" or not value.has_canonical_format:
+        value = value.astype(np.float64, copy=False)  # first: duplicates of small integers add up in their own type
+    matrix = sp.csr_array(value)  # a new object unless `value` is one already
     if not matrix.has_canonical_format:
         matrix = matrix.copy()  # the caller's own matrix stays as it was
         matrix.sum_duplicates()

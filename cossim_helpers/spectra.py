@@ -8,17 +8,19 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from ._dask import dask_gram, dask_pairs, dask_product, dask_shape, is_dask_array
-from ._gram import accumulate_gram
-from ._krylov import OVERSAMPLE, PASSES, Ritz, krylov_pairs
+from ._dask import dask_pairs, is_dask_array
+from ._gram import accumulate_gram, unchecked_csr
+from ._krylov import Ritz
 from ._routes import (
     EPS,
     GRAM_IS_ENOUGH,
+    LANCZOS_FROM,
     ROUTES,
     cheapest_route,
     fix_signs,
     joined,
     linked_items,
+    low_rank,
     near_one,
     rounding,
     top_eigenpairs,
@@ -135,33 +137,47 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     Raises
     ------
     ValueError, TypeError
-        For NaN or infinite values, an empty X, or k out of range.
+        For NaN or infinite values, singular values beyond float64, an empty X, or k out of range.
 
     Notes
     -----
-    Each component is solved on its own, on the route of the least estimated cost; u = 2.2e-16 is the rounding unit,
-    m = min(n, p).
+    Each component is solved on its own, on the route of the least estimated cost, and without empty items and, where X
+    is sparse and m > 2,000, empty users. u = 2.2e-16 is the rounding unit, m = min(n, p), s the stored entries, and j
+    the vectors that Lanczos needs, some 3 k to 8 k.
 
     ============== ============================================ ==============================================
-    route          what it does                                 error of σ_i
+    route          what it does, and its multiplications        error of σ_i
     ============== ============================================ ==============================================
     dense Gram     adds up XᵀX (X Xᵀ if n < p) over dense       about u σ_1²/σ_i: σ² is computed, and small σ
-                   blocks of rows, in float32 where the counts  drown in the rounding of σ_1²
-                   stay exact; then its top k eigenpairs
-    sparse Gram    the same from a sparse product               the same
-    Lanczos        ARPACK on v ↦ Xᵀ(X v); m > 2,000, k < m/10   the same; copies of a repeated σ
-                                                                are looked for in what is left over
+                   blocks of rows in one buffer, in float32     drown in the rounding of σ_1²
+                   where the counts stay exact; then its top k
+                   eigenpairs: n p m/2 + O(m³). Dense X; sparse
+                   X of some percent
+    sparse Gram    the same from a sparse product: pairs of     the same
+                   entries in a row, + O(m³)
+    Lanczos        block Lanczos on v ↦ Xᵀ(X v), to residuals   the same, and below 1e-8
+                   of 3e-9 σ_i²: 2 s j + 2 m j². m > 2,000,
+                   k < m/10
+    low rank       a random mixture of all rows, if nothing     about u σ_1
+                   is left over beside it: some (s + n k) k.
+                   Rank below m/4, where σ_k is near zero, or
+                   where m > 2,000 and Lanczos is not taken
     triangular     R of X = Q R, block by block, then the SVD   about u σ_1: what a full SVD gives
-                   of R (of X itself if n < p)
+                   of R (of X itself if n < p): O(n p m)
     ============== ============================================ ==============================================
 
-    The first three are taken only as long as σ_k² > 1e-5 σ_1², where they are right to 1e-8 and better; else the
-    triangular route decides, which alone can tell a small σ from zero. The projector V Vᵀ has an error of about
-    u σ_1²/(σ_k² − σ_{k+1}²): where the gap closes, V's last columns are arbitrary, as they are in any SVD.
+    The Gram routes and Lanczos are taken only as long as σ_k² > 1e-5 σ_1², where they are right to 1e-8 and better;
+    else one of the last two decides, which alone can tell a small σ from zero. The projector V Vᵀ has an error of about
+    u σ_1²/(σ_k² − σ_{k+1}²), with Lanczos up to its residual in place of u σ_1²: where the gap closes, V's last columns
+    are arbitrary, as they are in any SVD. Lanczos starts from six fixed vectors at once, hence sees up to five copies
+    of a repeated σ; where six agree it starts more, and looks again.
 
-    **A Dask array** of up to 5,000 items gives XᵀX, added up over its blocks in a tree: exactly for counts, and with
-    the same bits each time for the same blocks. Small σ are told from zero by the triangle of X = Q R, in one more pass. With
-    more items XᵀX has more than 200 MB, and 11 to 18 of it are in memory at once (measured: 16 to 256 blocks, two
+    BLAS uses all cores. Its threads wait by spinning: where other programs keep the cores busy, one thread was 2.3
+    times faster than two in wall time. There set ``OPENBLAS_NUM_THREADS=1`` before Python starts.
+
+    **A Dask array** of up to 5,000 items gives XᵀX, added up over its blocks in a tree: exact for counts, and the same
+    bits each time for the same blocks. Small σ are told from zero by the triangle of X = Q R, in one more pass.
+    With more items XᵀX has more than 200 MB, and 11 to 18 of it are in memory at once (measured: 16 to 256 blocks, two
     threads). Then `krylov_spectrum` reads the blocks up to 12 times, unless its basis would be larger than XᵀX, and the
     result is a `KrylovSpectrum`. To choose, call it, or `spectrum_from_gram(gram(X), k)`. Blocks of 5,000 to 20,000
     rows suit. Workers take the memory of each block from the system anew; with
@@ -181,7 +197,8 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     array([4., 3.])
     """
     if is_dask_array(X):
-        return _of_dask(X, k)
+        found = dask_pairs("X", X, k, GRAM_ITEMS)
+        return settled_or_raise(found) if isinstance(found, Ritz) else Spectrum(*found)
     X = real_matrix("X", X)
     k = min(X.shape) if k is None else whole_number("k", k, low=1, high=min(X.shape), why=" (min(n, p))")
     X, exponent = near_one(X)
@@ -193,18 +210,11 @@ def spectrum(X, k: int | None = None) -> Spectrum:
         top = -np.sort(-np.append(top, solved[-1][1]))[:k]
     sigma, V = joined(solved, X.shape[1], k)
     sigma = np.where(sigma > max(X.shape) * EPS * sigma[0], sigma, 0.0)
-    return Spectrum(np.ldexp(sigma, exponent), fix_signs(V))
-
-
-def _of_dask(X, k):
-    n, p = dask_shape("X", X)
-    if k is not None:
-        k = whole_number("k", k, low=1, high=p if n is None else min(n, p), why=" (min(n, p))")
-        if p > GRAM_ITEMS and (k + OVERSAMPLE) * (PASSES - 1) < p:  # else the basis is no smaller than XᵀX
-            return settled_or_raise(krylov_pairs(lambda Q: dask_product("X", X, Q), p, k))
-    n, gram = dask_gram("X", X)
-    k = whole_number("k", min(n, p) if k is None else k, low=1, high=min(n, p), why=" (min(n, p))")
-    return Spectrum(*dask_pairs("X", X, n, gram, k))
+    with np.errstate(over="ignore"):
+        scaled_back = np.ldexp(sigma, exponent)
+    if not np.isfinite(scaled_back).all():
+        raise ValueError(f"X takes numbers with singular values below 1.8e308, got entries of up to 2^{exponent}")
+    return Spectrum(scaled_back, fix_signs(V))
 
 
 def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
@@ -261,13 +271,14 @@ def _pieces(X):
 
     A user with two items links them. Items without users are in none.
     """
-    pattern = X != 0
     if sp.issparse(X):
-        pattern = sp.csr_array(pattern, dtype=np.float32)  # without stored zeros: they link nothing
-    there = np.asarray(pattern.sum(axis=0)).ravel() > 0
+        X, pattern, there = _stored(X)
+    else:
+        pattern = X != 0
+        there = pattern.any(axis=0)
     if _in_one_piece(pattern, there):
         if there.any():
-            yield X if there.all() else X[:, there], np.flatnonzero(there), np.inf
+            yield _without_empty(X, there), np.flatnonzero(there), np.inf
         return
     links = sp.block_array([[None, sp.csr_array(pattern)], [pattern.T, None]], format="csr")
     label = connected_components(links, directed=False)[1]
@@ -279,6 +290,27 @@ def _pieces(X):
     for number in sorted(np.unique(label[there]), key=lambda number: -squares[number]):
         rows, columns = (slice(*np.searchsorted(of, [number, number + 1])) for of in (owner[users], label[items]))
         yield X[rows, columns], items[columns], np.sqrt(squares[number])
+
+
+def _stored(X):
+    """X without stored zeros, which link nothing; ones in its places; and the items that are there."""
+    if not X.data.all():
+        X = X.copy()
+        X.eliminate_zeros()
+    pattern = unchecked_csr(np.ones(X.nnz, np.float32), X.indices, X.indptr, X.shape[1])
+    return X, pattern, np.bincount(X.indices, minlength=X.shape[1]) > 0
+
+
+def _without_empty(X, there):
+    """X without empty items, and without empty users where it is large and sparse: they cost time, and add nothing."""
+    if not sp.issparse(X):
+        return X if there.all() else X[:, there]
+    used = (np.diff(X.indptr) > 0) | (min(X.shape) <= LANCZOS_FROM)
+    if used.all() and there.all():
+        return X
+    place = np.cumsum(there, dtype=X.indices.dtype) - 1
+    indptr = np.append(X.indptr[:-1][used], X.indptr[-1:])
+    return unchecked_csr(X.data, place[X.indices], indptr, int(there.sum()))
 
 
 def _in_one_piece(pattern, there):
@@ -299,9 +331,12 @@ def _linked(pattern, items):
 
 
 def _top_pairs(X, k):
-    """Top k of one component."""
-    route = ROUTES[cheapest_route(X, k)]
-    sigma, V = route(X, k)
-    if route is not triangular and not sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:
-        return triangular(X, k)
-    return sigma, V
+    """Top k of one component, or all that are above zero where they are fewer."""
+    name = cheapest_route(X, k)
+    if name != "lanczos" and min(X.shape) > LANCZOS_FROM and (pairs := low_rank(X)):
+        return pairs  # an eigenproblem of this size would take far longer than the look
+    sigma, V = ROUTES[name](X, k)
+    if name == "triangular" or sigma[-1] ** 2 > GRAM_IS_ENOUGH * sigma[0] ** 2:
+        return sigma, V
+    sigma, V = low_rank(X) or triangular(X, k)
+    return sigma[:k], V[:, :k]

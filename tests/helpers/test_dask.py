@@ -103,6 +103,8 @@ def test_small_values_are_told_from_zero(sigma, dtype):
         for rows in (3, 20, -1):
             found = spectrum(in_blocks(X, rows)).sigma
             np.testing.assert_allclose(found, np.where(expected > 1e-14, expected, 0), rtol=1e-8, atol=0)
+            few_users = spectrum(in_blocks(X.T, rows)).sigma
+            np.testing.assert_allclose(few_users, found, rtol=1e-8, atol=0)
 
 
 def test_communities_keep_their_zeros(scheduler):
