@@ -68,11 +68,14 @@ def interleaved(commands: Mapping[str, list[str]], rounds: int, threads: int, ke
                 if len(reports[name]) < (1 if cpu > VERY_LONG else 3 if cpu > LONG else rounds):
                     waiting[name].stdin.write("\n")
                     waiting[name].stdin.flush()
-                    reports[name].append(json.loads(waiting[name].stdout.readline()) | {"round": number})
+                    if not (line := waiting[name].stdout.readline()):
+                        raise RuntimeError(f"{name} ended without a word: see above")
+                    reports[name].append(json.loads(line) | {"round": number})
     finally:
         for process in waiting.values():
             process.stdin.close()
             process.wait()
+            process.stdout.close()
     return reports
 
 

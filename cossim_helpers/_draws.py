@@ -47,9 +47,9 @@ def draw_users(world, first, count):
     indptr = np.zeros(count + 1, dtype=np.int64)
     np.cumsum(np.concatenate(k_u)[wanted], dtype=np.int64, out=indptr[1:])
     columns, filled = np.empty(indptr[-1], dtype=np.int32), 0
-    for number, block in enumerate(blocks):
+    for number, drawn_so_far in enumerate(blocks):
         before = number * USERS_PER_BLOCK
-        for drawn in _draw_of_block(world, *block, max(wanted.start - before, 0), wanted.stop - before):
+        for drawn in _draw_of_block(world, *drawn_so_far, max(skipped - before, 0), skipped + count - before):
             columns[filled : filled + drawn.size] = drawn
             filled += drawn.size
     X = sp.csr_array((np.ones(filled), columns, indptr), shape=(count, world.item_cluster.size))

@@ -218,8 +218,8 @@ def _world(
     activity_law = activity ** -real_number("activity_exponent", activity_exponent)
     activity_law /= activity_law.sum()
     seed = seed_sequence(rng)
-    items = draw_items(child(seed, 0), n_items, p_c, popularity_law, beta_range)
-    return World(*items, preference_law, np.full(n_clusters, alpha), activity, activity_law, seed)
+    cluster, popularity = draw_items(child(seed, 0), n_items, p_c, popularity_law, beta_range)
+    return World(cluster, popularity, preference_law, np.full(n_clusters, alpha), activity, activity_law, seed)
 
 
 def _cluster_probabilities(value, n_clusters):
