@@ -183,3 +183,9 @@ def test_the_gram_matrix_stays_exact_where_float32_ends():
     mixed = _gram.accumulate_gram([block, block / 3, block], 2)
     np.testing.assert_allclose(mixed, (2 + 1 / 9) * (block.T @ block), rtol=1e-14)
     np.testing.assert_array_equal(_gram.accumulate_gram([], 2), np.zeros((2, 2)))
+
+
+def test_the_smallest_integer_of_a_type_counts_at_its_size():
+    X = np.full((2_001, 1), -128, np.int8)  # abs() of it is -128
+    X[0] = 1
+    assert _gram.accumulate_gram([X], 1) == 2_000 * 128**2 + 1  # odd, beyond 2^24
