@@ -25,8 +25,10 @@ ENTRIES = {  # suffix: (what the landing page calls it, icon, tooltip)
     "pdf": ("the book as PDF", "fas fa-book", "Download the whole book as PDF"),
     "zip": ("the site for reading offline", "fas fa-box-archive", "Download the whole site, to read it offline"),
 }
-PLACE = '<p class="take-along"></p>'
-LINKED = re.compile(rf'<p class="take-along">.*?</p>|<li>(?:(?!</li>).)*/{NAME}\.\w+"(?:(?!</li>).)*</li>', re.DOTALL)
+PLACE = '<p class="take-along site-only"></p>'
+LINKED = re.compile(
+    rf'<p class="take-along site-only">.*?</p>|<li>(?:(?!</li>).)*/{NAME}\.\w+"(?:(?!</li>).)*</li>', re.DOTALL
+)
 LEFT_OUT = re.compile(rf"run/|404\.html|\.buildinfo|\.nojekyll|_static/{NAME}\.\w+$")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 
@@ -72,7 +74,7 @@ def name_them(app, pagename, templatename, context, doctree):
                 )
     if PLACE in context.get("body", ""):
         links = ", ".join(f'<a href="{path}">{ENTRIES[suffix][0]}</a>' for suffix, path in paths.items())
-        said = f'<p class="take-along">Take it along: {links}.</p>' if links else ""
+        said = f'<p class="take-along site-only">Take it along: {links}.</p>' if links else ""
         context["body"] = context["body"].replace(PLACE, said)
 
 

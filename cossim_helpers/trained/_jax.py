@@ -18,7 +18,7 @@ import optax
 from . import models
 from .models import Recipe, input_rows, item_vectors, user_vectors
 
-if jax.config.jax_platforms is None:
+if getattr(jax.config, "jax_platforms", None) is None:  # an attribute that JAX adds when it runs
     jax.config.update("jax_platforms", "cpu")
 
 WEIGHTS = ("W", "B", "W2", "E", "V1", "V2")  # what decay acts on: neither biases nor gains nor the scale
