@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 
-class ExtraNotInstalled(ImportError):
+class ExtraNotInstalled(ModuleNotFoundError):
     """A package of an extra is not installed. In a notebook its words alone appear, no traceback."""
 
     def __init__(self, package: str, extra: str, size: str):
@@ -13,7 +13,8 @@ class ExtraNotInstalled(ImportError):
             f"Stopped: these cells need the package {package}, which is not installed here.\n"
             f"To run them, install what this chapter adds to the book ({size}, once):\n"
             f"    pip install -r requirements-{extra}.txt        in the folder of the book, or: make {extra}\n"
-            "Then restart the kernel. The page of this chapter shows all outputs without it."
+            "Then restart the kernel. The page of this chapter shows all outputs without it.",
+            name=package,
         )
 
     def _render_traceback_(self) -> list[str]:

@@ -298,7 +298,8 @@ def _stored(X):
         X = X.copy()
         X.eliminate_zeros()
     pattern = unchecked_csr(np.ones(X.nnz, np.float32), X.indices, X.indptr, X.shape[1])
-    return X, pattern, np.bincount(X.indices, minlength=X.shape[1]) > 0
+    items = X.indices.astype(np.intp, copy=False)  # np.bincount takes no wider integers
+    return X, pattern, np.bincount(items, minlength=X.shape[1]) > 0
 
 
 def _without_empty(X, there):

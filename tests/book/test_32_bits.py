@@ -2,8 +2,8 @@
 
 Two faults that no test on 64 bits can see. A product of counts: the number of true entries, or what `arange`,
 `bincount` and `astype(int)` give, is an int of NumPy, and so is its product with another or with a plain int; in a
-page it wraps around above 2·10⁹. And numbers from `rng.choice` and `rng.integers`, of 64 bits everywhere, where NumPy
-takes only what is as wide as an address: `bincount`.
+page it wraps around above 2·10⁹. And numbers of 64 bits everywhere, from `rng.choice` and `rng.integers` or the
+`indices` of a sparse array, where NumPy takes only what is as wide as an address: `bincount`.
 """
 
 import ast
@@ -89,6 +89,10 @@ class Scope(ast.NodeVisitor):
         for kind, holds in kinds.items():
             (getattr(self, kind).add if holds else getattr(self, kind).discard)(name)
 
+    def is_wide(self, node):
+        """Whether this is the `indices` of a sparse array, as wide as SciPy likes."""
+        return isinstance(node, ast.Attribute) and node.attr == "indices"
+
     def is_sequence(self, choice):
         return bool(choice.args) and isinstance(choice.args[0], (ast.List, ast.Tuple))
 
@@ -107,7 +111,7 @@ class Scope(ast.NodeVisitor):
     def visit_Call(self, node):
         if called(node) == "bincount" and node.args:
             of = node.args[0]
-            if (isinstance(of, ast.Name) and of.id in self.drawn) or called(of) in ("integers",):
+            if (isinstance(of, ast.Name) and of.id in self.drawn) or called(of) == "integers" or self.is_wide(of):
                 self.found.append((node.lineno, ast.unparse(node)))
         self.generic_visit(node)
 
@@ -130,6 +134,7 @@ def narrow(source):
         "n = x.astype(int) * 1_000_000",
         "c = np.sort(rng.choice(5, 100))\nnp.bincount(c)",
         "np.bincount(rng.integers(3, size=9))",
+        "there = np.bincount(X.indices, minlength=5) > 0",
     ],
 )
 def test_it_sees_what_breaks(source):
@@ -145,6 +150,7 @@ def test_it_sees_what_breaks(source):
         "w = 2 * np.arange(9)",
         "w = np.arange(9) * 0.5 * n.size",
         "c = np.sort(rng.choice(5, 100)).astype(np.intp)\nnp.bincount(c)",
+        "items = X.indices.astype(np.intp, copy=False)\nthere = np.bincount(items, minlength=5) > 0",
         "signs = rng.choice([-1.0, 1.0], 30)",
         "share = np.mean(a > 0) * 100_000",
     ],

@@ -88,6 +88,8 @@ def test_what_a_page_lacks_is_named_and_so_is_all_that_needs_it(shell):
     for name in "abcdef":
         assert run(name)[-1]["why"] == f"It needs {name}, of a cell above that did not run. It is long."
     assert "why" not in run("h")[-1]  # a name that no cell ever gave a value
+    asks = "from cossim_helpers import DaskNotInstalled\nraise DaskNotInstalled('dask')"  # as require_dask does
+    assert run(asks)[-1]["why"] == "It needs dask, which does not run in a page."
     assert run("slow = 4\nprint(slow)") == [{"output_type": "stream", "name": "stdout", "text": "4\n"}]
 
 

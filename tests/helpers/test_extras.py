@@ -20,6 +20,7 @@ def test_without_dask_there_are_words_and_no_traceback(monkeypatch, missing):
     assert "make dask" in str(caught.value)
     assert caught.value._render_traceback_() == str(caught.value).splitlines()
     assert caught.value.__suppress_context__
+    assert caught.value.name == missing  # what a page says in place of these words
 
 
 def test_with_dask_nothing_happens(monkeypatch):

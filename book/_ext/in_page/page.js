@@ -190,7 +190,7 @@ function place(cell, outputs) {
   cell.shown = make("div", { className: "run-out" });
   cell.shown.setAttribute("role", "group");
   cell.shown.setAttribute("aria-label", `What cell ${cell.number} shows here`);
-  cell.shown.append(...outputs.flatMap((output) => drawn(output, cell)));
+  cell.shown.append(make("p", { className: "run-here" }, "Here:"), ...outputs.flatMap((output) => drawn(output, cell)));
   cell.box.append(cell.shown);
 }
 
