@@ -21,7 +21,7 @@ from sphinx.util.docutils import new_document
 from sphinx_exercise.nodes import exercise_enumerable_node, solution_node
 from sphinx_proof.nodes import NODE_TYPES, proof_node
 from tracks import DETAILS
-from typeset import PrintTranslator, escaped
+from typeset import FOLDED, PrintTranslator, escaped
 from web_parts import drawing, html_table, inline
 
 HERE = Path(__file__).parent
@@ -31,6 +31,7 @@ SITE_ONLY = re.compile(r'\s*<\w+\b[^>]*\bclass="[^"]*\bsite-only\b')
 UNSEEN = re.compile(
     r"\s*(?:<!--.*?-->|</?(?:a|span|br|wbr)\b[^>]*>)\s*", re.DOTALL
 )  # what stands between such tags stays
+STAYS = re.compile(r"\bcheck(?:_\w+)?\(|^ *def ", re.MULTILINE)  # code that print keeps
 COPYRIGHT = "Code: BSD 3-Clause License. Text and figures: CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 
 
@@ -54,11 +55,15 @@ class entry_node(nodes.Element):
     """An entry of the bibliography."""
 
 
+class fact_node(nodes.Element):
+    """A line of an entry of the ledger."""
+
+
 class web_table(nodes.Element):
     """A table that a cell shows as HTML, as a `web_parts.Grid` in `grid`."""
 
 
-NODES = (result_node, exercise_box, solutions_node, proof_block, entry_node, web_table)
+NODES = (result_node, exercise_box, solutions_node, proof_block, entry_node, fact_node, web_table)
 
 
 # --- one document from the pages ---
@@ -143,7 +148,9 @@ class Page:
         self.env, self.file, self.docname = env, file, file["docname"]
 
     def prepare(self):
+        self.drawing_code()
         self.outputs()
+        self.facts()
         self.web()
         self.proofs()
         self.results()
@@ -155,6 +162,17 @@ class Page:
 
     def number(self, kind, anchor):
         return ".".join(map(str, self.env.toc_fignumbers.get(self.docname, {}).get(kind, {})[anchor]))
+
+    def drawing_code(self):
+        """Drop the code that draws a figure, if the site folds it and it neither checks nor defines anything."""
+        for cell in self.each(nodes.container, lambda node: node.get("nb_element") == "cell_code"):
+            parts = {part.get("nb_element"): part for part in cell.children if isinstance(part, nodes.container)}
+            code, output = (parts.get(f"cell_code_{name}") for name in ("source", "output"))
+            if code is None or output is None or not FOLDED & set(cell["classes"]) or STAYS.search(code.astext()):
+                continue
+            kinds = [bundle.get("mime_type") for bundle in output.findall(nodes.container)]
+            if "image/png" in kinds or any(True for _ in output.findall(nodes.image)):
+                cell.remove(code)
 
     def outputs(self):
         """Of each output keep what suits paper: a table, a picture, text. A run of checks becomes a line."""
@@ -191,6 +209,35 @@ class Page:
         return (
             f"{count} check{'s' if count > 1 else ''}{': ' if things else ''}{', '.join(things)} · {', '.join(names)}"
         )
+
+    def facts(self):
+        """Set the ledger's lines ragged; say where a check stands by its page, and name a file of tests once."""
+        for line in self.each(nodes.paragraph, lambda node: "claim-fact" in node["classes"]):
+            label, rest = line[0].astext().rstrip(":"), line.children[2:]
+            if label == "Verdict" and repeated(line):
+                line.parent.remove(line)
+                continue
+            if label == "In the book":
+                rest = list(self.places(rest))
+            elif label == "Unit tests":
+                rest = list(by_file(rest))
+            line.replace_self(fact_node("", nodes.paragraph("", "", *line.children[:2], *rest)))
+
+    def places(self, links):
+        """Yield the headings under which checks stand, each once, with their pages."""
+        labels, groups = self.env.get_domain("std").anonlabels, {}
+        for link in links:
+            if isinstance(link, addnodes.pending_xref):
+                page = labels[link["reftarget"]][0]
+                name = re.sub(r" \(\d+\)$", "", link.astext())
+                groups.setdefault((page, name), []).append(link)
+        for (page, _), found in groups.items():
+            anchors = ",".join(f"{page}:{link['reftarget']}" for link in found)
+            yield from [nodes.Text("; ")] if found is not next(iter(groups.values())) else []
+            yield found[0]
+            yield nodes.raw("", rf", \bookpages{{{anchors}}}", format="latex")
+        if not groups:
+            yield from links
 
     def web(self):
         """Translate what is written in HTML, or drop what says that print shows something else, or nothing, instead."""
@@ -246,7 +293,9 @@ class Page:
         for section in self.each(nodes.section):
             title = section.next_node(nodes.title)
             if title is not None and title.parent is section and title.astext().startswith(DETAILS):
-                section["fold"] = True
+                place = section.parent.index(section)
+                above = [one for one in section.parent[:place] if not isinstance(one, nodes.target | nodes.comment)]
+                section["fold"] = "next" if above and above[-1].get("fold") else "first"
 
 
 class Bibliography(SphinxPostTransform):
@@ -259,6 +308,30 @@ class Bibliography(SphinxPostTransform):
         if self.app.builder.name == "print":
             for entry in list(self.document.findall(nodes.citation)):
                 entry.replace_self(entry_node("", *entry.children[1:], label=entry[0].astext(), ids=entry["ids"]))
+
+
+def repeated(line):
+    """Whether a verdict says no more than the badge beside the claim's name."""
+    term = line.parent.parent.next_node(nodes.term)
+    return f"Verdict: {term.children[-1].astext()}" == line.astext()
+
+
+def by_file(tests):
+    """Yield the names of tests, those of a file behind its name."""
+    last = None
+    for test in tests:
+        if not isinstance(test, nodes.literal):
+            if last is None:
+                yield test
+            continue
+        file, _, name = test.astext().partition("::")
+        if file != last:
+            yield from [nodes.Text("; ")] if last else []
+            yield from (nodes.literal(text=file), nodes.Text(": "))
+        else:
+            yield nodes.Text(", ")
+        yield nodes.literal(text=name)
+        last = file
 
 
 def content(node):
@@ -325,6 +398,7 @@ def configure(app, config):
         "fontpkg": (HERE / "in_print_fonts.tex").read_text(encoding="utf-8"),
         "fvset": r"\fvset{fontsize=\fontsize{8.6}{10.2}\selectfont}",
         "sphinxsetup": "hmargin={28mm,28mm}, vmargin={24mm,24mm}, verbatimwithframe=false, "
+        "verbatimhintsturnover=false, "
         "VerbatimColor={HTML}{F4F6F8}, TitleColor={HTML}{1B2A38}, "
         "InnerLinkColor={HTML}{1F5C85}, OuterLinkColor={HTML}{1F5C85}",
         "hyperref": (HERE / "in_print_links.tex").read_text(encoding="utf-8"),

@@ -32,6 +32,7 @@ BREAKS = re.compile(
 )  # code within a line may break behind these
 CLOSING = "、。，．）」』】〉》：；！？ー々っゃゅょッャュョ"  # no line begins with these
 WIDEST = 92  # characters of a table that fit across the page
+SHORT = 16  # rows of a table that stay on one page
 POINTS = 0.75  # a pixel of a page
 WHOLE = {"width": 400, "height": 300}  # points of a picture at most: two fit on a page, with text
 FOLDED = {"tag_hide-input", "tag_hide-cell"}
@@ -95,9 +96,11 @@ def spoken(formula):
 
 
 def seen(entry):
-    """Return about as much text as a cell shows: a macro of a formula is one sign."""
+    """Return about as much text as a cell shows: a macro of a formula is one sign, and code is wider than words."""
 
     def shown(text):
+        if isinstance(text.parent, nodes.literal):
+            return re.sub(r"[^\W_]+", lambda word: word[0] + "x" * ceil(0.2 * len(word[0])), text.astext())
         if not isinstance(text.parent, nodes.math):
             return text.astext()
         signs = re.sub(r"[{}^_\s]", "", re.sub(r"\\[A-Za-z]+", "x", text.astext()))
@@ -124,6 +127,11 @@ def widths(rows):
             break
         shares[max(open_ones, key=lambda place: lines[place])] += 1
     return shares, min(sum(shares), WIDEST)
+
+
+def room(rows):
+    """Return the points that a table needs below it, at least: a short one is not torn."""
+    return ceil(10.5 * (rows + 5 if rows <= SHORT else 10))
 
 
 class PrintTranslator(LaTeXTranslator):
@@ -210,8 +218,9 @@ class PrintTranslator(LaTeXTranslator):
 
     def visit_section(self, node):
         super().visit_section(node)
-        if node.get("fold"):
-            self.body.append("\n" + r"\begin{bookfold}" + "\n")
+        if fold := node.get("fold"):
+            rule = "" if fold == "next" else r"\bookfoldrule"
+            self.body.append("\n" + rf"\begin{{bookfold}}{{{rule}}}" + "\n")
 
     def depart_section(self, node):
         if node.get("fold"):
@@ -348,7 +357,8 @@ class PrintTranslator(LaTeXTranslator):
     def visit_web_table(self, node):
         grid = node["grid"]
         left = [cell.left for cell in self.spread(grid)]
-        lines = [rf"\begin{{bookweb}}{{{self.encode(grid.caption)}}}{{{''.join('l' if one else 'r' for one in left)}}}"]
+        columns = "".join("l" if one else "r" for one in left)
+        lines = [rf"\begin{{bookweb}}{{{self.encode(grid.caption)}}}{{{columns}}}{{{room(len(grid.body))}}}"]
         lines += [r"\toprule", *(self.web_row(row) for row in grid.head), r"\midrule"] if grid.head else [r"\toprule"]
         if grid.head:
             lines.append(r"\endhead")
@@ -369,7 +379,8 @@ class PrintTranslator(LaTeXTranslator):
             if cell.span > 1:
                 text = rf"\multicolumn{{{cell.span}}}{{{'l' if cell.left else 'c'}}}{{\textit{{{text}}}}}"
             cells.append(text)
-        return " & ".join(cells) + r" \\"
+        above_others = len(row) == 1 and row[0].span > 1  # it stays with the first of them
+        return " & ".join(cells) + (r" \\*" if above_others else r" \\")
 
     # --- code and what it prints ---
 
@@ -418,6 +429,12 @@ class PrintTranslator(LaTeXTranslator):
     def visit_rubric(self, node):
         self.body.append("\n" + r"\bookrubric{")
         self.context.append("}\n")
+
+    def visit_fact_node(self, node):
+        self.body.append("\n" + r"\begin{bookfact}" + "\n")
+
+    def depart_fact_node(self, node):
+        self.body.append("\n" + r"\end{bookfact}" + "\n")
 
     def visit_entry_node(self, node):
         self.body.append("\n" + rf"\begin{{bookentry}}{{{self.hypertarget_to(node, anchor=True)}}}" + "\n")

@@ -1,12 +1,15 @@
 """The book on paper, without LaTeX: what a small site says in HTML, its LaTeX says with the same numbers."""
 
+import base64
 import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import in_print
 import pytest
 import typeset
 import web_parts
@@ -73,6 +76,10 @@ A caption.
 
 Folded words, a⁻¹, xᵀ and `ℓ`.
 
+## Details: another fold
+
+More of them.
+
 ## Exercises
 
 ```{exercise} Its name
@@ -117,6 +124,15 @@ TABLE = Table("What it shows", ("", "mean", "word"), [("a & b", 0.5, "yes"), "A 
 CHECKS = "[ok] a-claim (thm-02): |a - b| ≤ 1e-10\n[ok] a-claim (eq-4): |a - b| ≤ 1e-10, 3 times\n"
 
 
+def drawn(source, folded):
+    """Return a cell that shows a picture."""
+    picture = base64.b64encode((ROOT / "book" / "_static" / "card.png").read_bytes()).decode()
+    outputs = [{"output_type": "display_data", "data": {"image/png": picture}, "metadata": {}}]
+    tags = {"tags": ["hide-input"]} if folded else {}
+    cell = {"cell_type": "code", "id": f"c{len(source)}", "metadata": tags, "source": source}
+    return cell | {"outputs": outputs, "execution_count": 2}
+
+
 def notebook():
     bundle = {"text/html": TABLE.html, "text/plain": repr(TABLE)}
     outputs = [
@@ -126,6 +142,7 @@ def notebook():
     cells = [
         {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Cells"},
         {"cell_type": "code", "id": "b", "metadata": {}, "source": "run()", "outputs": outputs, "execution_count": 1},
+        *(drawn(*one) for one in [("plot()", True), ("plot(1)\ncheck(2)", True), ("plot(shown)", False)]),
     ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
@@ -231,13 +248,26 @@ def test_a_fold_is_set_apart(latex):
     assert "Folded words" in fold and "Question?" not in fold
 
 
+def test_folds_in_a_row_have_one_rule_between_them(latex):
+    assert re.findall(r"\\begin\{bookfold\}\{(.*?)\}", latex) == [r"\bookfoldrule", ""]
+
+
+def test_code_that_only_draws_and_is_folded_is_left_out(latex):
+    cells = latex[latex.index("{Cells}") : latex.index("{Books}")]
+    called = re.findall(r"plot(.*)", re.sub(r"\\PYG\{[\w+]+\}\{(.*?)\}", r"\1", cells))
+    assert called == ["(1)", "(shown)"]  # one checks, the other is open on the site
+    assert cells.count(r"\bookpicture") == 3
+
+
 def test_a_table_is_a_table(latex):
     table = latex[latex.index(r"\begin{bookweb}") : latex.index(r"\end{bookweb}")]
     assert r"\begin{bookweb}{What it shows}{lrl}" in table
     assert r"a \& b & 0.50 & yes \\" in table
     assert r"c & −1.25 & no\_way \\" in table
     assert r"\multicolumn{3}{l}{\textit{A heading}} \\" in table
+    assert r"\textit{A heading}} \\*" in table  # it is not left behind
     assert "<t" not in latex
+    assert typeset.room(3) < typeset.room(16) > typeset.room(17)  # a long table may be torn
 
 
 def test_checks_are_one_line(latex):
@@ -296,6 +326,40 @@ def test_a_formula_is_one_word_in_a_table():
     formula = nodes.math("", r"\Omega_A (XA)^\top")
     entry = nodes.entry("", nodes.paragraph("", "", nodes.Text("a cell "), formula))
     assert typeset.seen(entry) == "a cell " + "x" * 10
+
+
+def test_code_is_wider_than_words_in_a_table():
+    entry = nodes.entry("", nodes.paragraph("", "", nodes.Text("a "), nodes.literal(text="long_name")))
+    assert typeset.seen(entry) == "a longx_namex"
+
+
+def test_the_ledger_names_a_file_of_tests_once():
+    tests = [nodes.literal(text=name) for name in ("test_a.py::test_1", "test_a.py::test_2", "test_b.py::test_3")]
+    said = "".join(part.astext() for part in in_print.by_file([tests[0], nodes.Text(", "), *tests[1:]]))
+    assert said == "test_a.py: test_1, test_2; test_b.py: test_3"
+    assert [part.astext() for part in in_print.by_file([nodes.Text("none yet")])] == ["none yet"]
+
+
+@pytest.mark.parametrize(("badge", "verdict", "same"), [("holds", "holds", True), ("holds if …", "holds if a", False)])
+def test_the_ledger_gives_a_verdict_once(badge, verdict, same):
+    line = nodes.paragraph("", "", nodes.strong(text="Verdict:"), nodes.Text(" "), nodes.Text(verdict))
+    term = nodes.term("", "", nodes.literal(text="a-claim"), nodes.Text(" "), nodes.inline(text=badge))
+    nodes.definition_list_item("", term, nodes.definition("", line))
+    assert in_print.repeated(line) is same
+
+
+def test_the_ledger_gives_the_pages_of_a_heading_together():
+    class Page(in_print.Page):
+        def __init__(self):
+            anchors = {name: ("book/a", name, "") for name in ("x-1", "x-2", "y")}
+            domain = SimpleNamespace(anonlabels=anchors)
+            self.env = SimpleNamespace(get_domain=lambda name: domain)
+
+    named = [("x-1", "Name"), ("x-2", "Name (2)"), ("y", "Other")]
+    links = [in_print.addnodes.pending_xref("", nodes.inline(text=text), reftarget=to) for to, text in named]
+    said = [part.astext() for part in Page().places(links)]
+    assert said == ["Name", r", \bookpages{book/a:x-1,book/a:x-2}", "; ", "Other", r", \bookpages{book/a:y}"]
+    assert [part.astext() for part in Page().places([nodes.Text("no check yet")])] == ["no check yet"]
 
 
 def test_a_heading_with_a_formula_has_a_bookmark():
