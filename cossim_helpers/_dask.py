@@ -10,7 +10,8 @@ import numpy as np
 
 from ._blocks import Part, added, gram_part, product_part, stacked, triangle_part
 from ._krylov import OVERSAMPLE, PASSES, Ritz, krylov_pairs
-from ._routes import EPS, GRAM_IS_ENOUGH, fix_signs, joined, linked_items, top_eigenpairs, triangular
+from ._lanczos import top_eigenpairs
+from ._routes import EPS, GRAM_IS_ENOUGH, fix_signs, joined, linked_items, triangular
 from ._validation import whole_number
 
 BRANCHES = 4  # parts that one task adds up: it holds so many of them, whatever the number of blocks
@@ -83,12 +84,19 @@ def _pairs_by_gram(name, X, n, gram, k):
     for items in linked_items(gram):
         eigenvalues, vectors = top_eigenpairs(gram[np.ix_(items, items)], min(k, items.size))
         pieces.append((items, np.sqrt(np.maximum(eigenvalues, 0.0)), vectors))
-    last = np.sort(np.concatenate([np.zeros(k), *(sigma for _, sigma, _ in pieces)]))[-k]
-    doubtful = [((own >= last) & (own**2 <= GRAM_IS_ENOUGH * own[0] ** 2)).any() for _, own, _ in pieces]
-    if any(doubtful):
-        _, R = _tree(name, X, triangle_part, stacked)
-        for number in np.flatnonzero(doubtful):
+    R, settled = None, set()
+    while doubtful := _doubtful(pieces, k) - settled:  # what turns out to be zero makes room for others below it
+        R = _tree(name, X, triangle_part, stacked)[1] if R is None else R
+        for number in doubtful:
             items = pieces[number][0]
             pieces[number] = (items, *triangular(R[:, items], min(k, items.size)))
+        settled |= doubtful
     sigma, V = joined(pieces, len(gram), k)
     return np.where(sigma > max(n, len(gram)) * EPS * sigma[0], sigma, 0.0), fix_signs(V)
+
+
+def _doubtful(pieces, k):
+    """The numbers of the pieces that have a σ among the top k which may have drowned in the rounding of their σ_1²."""
+    last = np.sort(np.concatenate([np.zeros(k), *(own for _, own, _ in pieces)]))[-k]
+    small = [own[own**2 <= GRAM_IS_ENOUGH * own[0] ** 2] for _, own, _ in pieces]
+    return {number for number, own in enumerate(small) if (own >= last).any()}

@@ -87,7 +87,7 @@ def _largest_sum(rows) -> float:
     """What no sum of products of two columns exceeds, if all numbers are whole; else infinity."""
     values = rows.data if sp.issparse(rows) else rows
     largest = max(float(values.max()), -float(values.min())) if values.size else 0.0  # of int8, abs(−128) is −128
-    return rows.shape[0] * largest**2 if (values == np.rint(values)).all() else np.inf
+    return rows.shape[0] * largest * largest if (values == np.rint(values)).all() else np.inf
 
 
 def _plus_product(lower, rows, dtype, buffers):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
+from ._lanczos import top_eigenpairs
 from ._routes import EPS, fix_signs, joined, rounding
 from ._validation import generator, require_same, whole_number
 
@@ -50,8 +51,7 @@ def krylov_pairs(
             _require_same_rows(columns[:first], coupling[: newest.shape[1]], theta[0])
         T = np.block([[T, columns[:first]], [columns.T]])
         before = y
-        theta, y = scipy.linalg.eigh(T, subset_by_index=[max(size - k, 0), size - 1], check_finite=False)
-        theta, y = theta[::-1], y[:, ::-1]
+        theta, y = top_eigenpairs(T, min(k, size))
         image -= basis[:, :size] @ columns
         newest, coupling = _orthonormal(image, basis[:, :size], rounding(items.size) * theta[0])
         residual = np.linalg.norm(coupling @ y[first:], axis=0) / theta[0]

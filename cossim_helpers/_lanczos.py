@@ -11,8 +11,19 @@ WIDTH = 6  # start vectors: so many copies one run tells apart, and one product 
 ARRIVED = 3e-9  # of θ: ‖A v − θ v‖ of a pair that has arrived; its square is the error of θ
 SAME = 1e-8  # of an eigenvalue: two that are so near count as copies
 LOST = 1e-13  # of θ_1: what is left of a vector that lies in the basis already
-CLOSE = 1e-3  # of the longest image: a direction with less in it is made orthogonal once more
 PATIENCE = 100  # times that the basis may fill
+
+
+def top_eigenpairs(A: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top k eigenvalues, falling, and their eigenvectors as columns, of a symmetric array.
+
+    LAPACK's search for some of the eigenvalues may come back with fewer, or none, where nearly all of them agree.
+    """
+    m = len(A)
+    values, vectors = scipy.linalg.eigh(A, subset_by_index=[m - k, m - 1], check_finite=False)
+    if values.size < k:
+        values, vectors = scipy.linalg.eigh(A, driver="evd", check_finite=False)
+    return values[::-1][:k], vectors[:, ::-1][:, :k]
 
 
 class NoConvergence(Exception):
@@ -47,25 +58,20 @@ class _Krylov:
         newest = slice(self.size, self.size + self.block.shape[1])
         self.Q[:, newest], self.size = self.block, newest.stop
         image = self.product(self.block)
-        length = _lengths(image)
-        self.scale = max(self.scale, length.max(initial=0.0))
+        self.scale = max(self.scale, _lengths(image).max(initial=0.0))
         inside = self.basis.T @ image
         self.T[: self.size, newest], self.T[newest, : self.size] = inside, inside.T
-        image -= self.basis @ inside
-        self.newest, (self.block, self.coupling, least) = newest, _orthonormal(image, LOST * self.scale)
-        if least < CLOSE * length.max(initial=0.0):  # what is left is so short that rounding turned it to the basis
-            self.block -= self.basis @ (self.basis.T @ self.block)
-            self.block, R, _ = _orthonormal(self.block, 0.0)
-            self.coupling = R @ self.coupling
+        block, first = _orthonormal(image - self.basis @ inside, LOST * self.scale)
+        block -= self.basis @ (self.basis.T @ block)  # once more: what one time leaves over grows with each block
+        self.block, again = _orthonormal(block, 0.0)
+        self.newest, self.coupling = newest, again @ first
 
     def pairs(self, k):
         """Top k eigenvalues of T, falling, their vectors, and the largest ‖A v − θ v‖, 1 where all have arrived."""
-        values, S = scipy.linalg.eigh(
-            self.T[: self.size, : self.size], subset_by_index=[self.size - k, self.size - 1], check_finite=False
-        )
+        values, S = top_eigenpairs(self.T[: self.size, : self.size], k)
         wanted = np.maximum(ARRIVED * values, LOST * self.scale)
         far = np.divide(_lengths(self.coupling @ S[self.newest]), wanted, out=np.zeros(k), where=wanted > 0)
-        return values[::-1], S[:, ::-1], far.max()
+        return values, S, far.max()
 
     def shrink(self, keep):
         """The top of the basis takes the place of all of it (thick restart)."""
@@ -116,13 +122,13 @@ def _lengths(block):
 
 
 def _orthonormal(block, lost):
-    """Q with orthonormal columns and R, block = Q R, and the least length; without directions of at most `lost`."""
+    """Q with orthonormal columns and R, block = Q R; without directions whose length is at most `lost`."""
     Q, R = scipy.linalg.qr(block, mode="economic", check_finite=False)
-    if (least := abs(np.diag(R)).min(initial=np.inf)) > lost:
-        return Q, R, least
+    if abs(np.diag(R)).min(initial=np.inf) > lost:
+        return Q, R
     Q, R, order = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
     there = abs(np.diag(R)) > lost
-    return Q[:, there], R[there][:, np.argsort(order)], abs(np.diag(R))[there].min(initial=np.inf)
+    return Q[:, there], R[there][:, np.argsort(order)]
 
 
 class _Looks:

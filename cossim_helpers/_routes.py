@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from ._gram import accumulate_gram, dense, row_blocks
-from ._lanczos import NoConvergence, top_eigenpairs_of
+from ._lanczos import NoConvergence, top_eigenpairs, top_eigenpairs_of
 
 EPS = np.finfo(np.float64).eps
 GRAM_IS_ENOUGH = 1e-5  # σ_k²/σ_1² from which eigenvalues of XᵀX give σ_k to better than 1e-8
@@ -121,13 +121,6 @@ def near_one(X):
         return X, 0
     scaled = np.ldexp(values, -exponent)
     return (sp.csr_array((scaled, X.indices, X.indptr), shape=X.shape) if sp.issparse(X) else scaled), exponent
-
-
-def top_eigenpairs(gram, k):
-    """Top k eigenvalues, falling, and their eigenvectors as columns."""
-    p = len(gram)
-    eigenvalues, vectors = scipy.linalg.eigh(gram, subset_by_index=[p - k, p - 1], check_finite=False)
-    return eigenvalues[::-1], vectors[:, ::-1]
 
 
 def rounding(p):

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from ._dask import dask_pairs, is_dask_array
 from ._gram import accumulate_gram, unchecked_csr
 from ._krylov import Ritz
+from ._lanczos import top_eigenpairs
 from ._routes import (
     EPS,
     GRAM_IS_ENOUGH,
@@ -23,7 +24,6 @@ from ._routes import (
     low_rank,
     near_one,
     rounding,
-    top_eigenpairs,
     triangular,
 )
 from ._validation import non_negative, real_array, real_matrix, real_number, require_same, whole_number
@@ -241,26 +241,32 @@ def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
         negative by more than rounding, or for k out of range.
     """
     gram = real_matrix("gram", gram)
-    gram = gram.toarray() if sp.issparse(gram) else gram
+    gram, exponent = near_one(gram.toarray() if sp.issparse(gram) else gram)
     require_same("gram, square", gram.shape[1], gram.shape[0])
     asymmetry = abs(gram - gram.T).max()
     if asymmetry > 1e-10 * abs(gram).max():
-        raise ValueError(f"gram takes a symmetric matrix, got max|gram − gramᵀ| = {asymmetry:.3g}")
+        raise ValueError(f"gram takes a symmetric matrix, got max|gram − gramᵀ| = {np.ldexp(asymmetry, exponent):.3g}")
     p = len(gram)
     k = p if k is None else whole_number("k", k, low=1, high=p, why=" (p)")
     pieces = [(items, *top_eigenpairs(gram[np.ix_(items, items)], items.size)) for items in linked_items(gram)]
     eigenvalues, V = joined(pieces, p, p)  # all of them: a negative one must not go unseen
     negligible = rounding(p) * abs(eigenvalues).max()
     if eigenvalues[-1] < -negligible:
-        raise ValueError(f"gram takes a positive semidefinite matrix, got an eigenvalue of {eigenvalues[-1]:.6g}")
-    sigma = np.sqrt(np.where(eigenvalues > negligible, eigenvalues, 0.0)[:k])
-    return Spectrum(sigma, fix_signs(V[:, :k]))
+        lowest = np.ldexp(eigenvalues[-1], exponent)
+        raise ValueError(f"gram takes a positive semidefinite matrix, got an eigenvalue of {lowest:.6g}")
+    odd = exponent % 2
+    sigma = np.sqrt(np.ldexp(np.where(eigenvalues > negligible, eigenvalues, 0.0)[:k], odd))
+    return Spectrum(np.ldexp(sigma, (exponent - odd) // 2), fix_signs(V[:, :k]))
 
 
 def item_gram(X) -> np.ndarray:
     """XᵀX, shape (p, p), added up over dense blocks of rows: X itself stays as sparse as it is."""
     X = real_matrix("X", X)
-    return accumulate_gram([X], X.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = accumulate_gram([X], X.shape[1])
+    if not np.isfinite(gram).all():
+        raise ValueError("X takes numbers with sums of squares below 1.8e308, got larger ones")
+    return gram
 
 
 # --- exact zeros: XᵀX is block-diagonal over the connected components of the data, and each is solved on its own ---

@@ -107,6 +107,15 @@ def test_small_values_are_told_from_zero(sigma, dtype):
             np.testing.assert_allclose(few_users, found, rtol=1e-8, atol=0)
 
 
+def test_zeros_of_several_components_are_all_told(scheduler):
+    """One that proves to be zero makes room among the top k for another, which has to be told from zero, too."""
+    for seed in range(25):
+        X = (np.random.default_rng(seed).random((14, 36)) < 0.05) * 1.0
+        rank = np.linalg.matrix_rank(X)
+        found = spectrum(in_blocks(X, 5), min(rank + 1, 14)).sigma
+        np.testing.assert_allclose(found, np.linalg.svd(X)[1][: found.size], atol=1e-13)
+
+
 def test_communities_keep_their_zeros(scheduler):
     X = INSTANCES["disconnected"]
     found, expected = (spectrum(one) for one in (in_blocks(X, 5), X))

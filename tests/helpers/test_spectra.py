@@ -6,7 +6,15 @@ import scipy.linalg
 import scipy.sparse as sp
 from instances import with_singular_values
 
-from cossim_helpers import Spectrum, _gram, simulate_interactions, spectrum, spectrum_from_gram
+from cossim_helpers import (
+    Spectrum,
+    _gram,
+    item_gram,
+    krylov_spectrum,
+    simulate_interactions,
+    spectrum,
+    spectrum_from_gram,
+)
 from cossim_helpers import _routes as routes
 
 
@@ -168,6 +176,15 @@ def test_from_gram():
     assert spectrum_from_gram(HOSTILE["n < p"].T @ HOSTILE["n < p"]).V.shape == (300, 300)
 
 
+@pytest.mark.parametrize("scale", [2.0**1000, 2.0**1019, 2.0**-1000, 2.0**-601])
+def test_from_gram_of_any_scale(scale):
+    gram = np.array([[2.0, 1, 0], [1, 2, 1], [0, 1, 2]])
+    s, one = spectrum_from_gram(scale * gram), spectrum_from_gram(gram)
+    np.testing.assert_allclose(s.sigma, np.sqrt(scale) * one.sigma, rtol=1e-14)
+    np.testing.assert_allclose(s.V, one.V, atol=1e-14)
+    np.testing.assert_allclose(spectrum_from_gram(np.full((3, 3), 1e308)).sigma, [np.sqrt(3) * 1e154, 0, 0])
+
+
 def test_an_empty_item_has_no_direction():
     X = np.insert(np.random.default_rng(2).standard_normal((60, 9)), 4, 0.0, axis=1)
     for s in (spectrum(X, 9), spectrum_from_gram(X.T @ X, 9), spectrum(sp.csr_array(X), 9)):
@@ -198,6 +215,8 @@ ONES = np.ones((4, 3))
         (lambda: spectrum_from_gram([[1.0, 2.0], [2.0, 1.0]]), ValueError, "gram takes a positive semidefinite .* -1"),
         (lambda: spectrum_from_gram(np.eye(2), 3), ValueError, r"k takes an integer from 1 to 2 \(p\)"),
         (lambda: spectrum_from_gram([[np.nan]]), ValueError, "gram takes finite numbers"),
+        (lambda: item_gram(np.full((2, 2), 1e200)), ValueError, "X takes numbers with sums of squares below 1.8e308"),
+        (lambda: item_gram(sp.csr_array([[0.3e200]])), ValueError, "X takes numbers with sums of squares"),
         (lambda: Spectrum([1.0, 2.0], np.eye(2)), ValueError, "sigma takes falling numbers"),
         (lambda: Spectrum([1.0, -2.0], np.eye(2)), ValueError, "sigma takes numbers of at least 0"),
         (lambda: Spectrum([2.0, 1.0], np.ones((2, 2))), ValueError, "V takes orthonormal columns"),
@@ -207,3 +226,28 @@ ONES = np.ones((4, 3))
 def test_bad_input_names_the_argument(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_an_eigensolver_that_comes_back_with_fewer_pairs_is_made_up_for(k, monkeypatch):
+    """LAPACK's search by index does so at some multiples of the identity, with rounding beside it."""
+    search = scipy.linalg.eigh
+
+    def fewer(A, subset_by_index=None, **others):
+        return (np.zeros(0), np.zeros((len(A), 0))) if subset_by_index else search(A, **others)
+
+    monkeypatch.setattr(scipy.linalg, "eigh", fewer)
+    sigma = np.array([3.0, 2.0, 2.0, 1.0, 0.5, 0.25])
+    X = np.linalg.qr(np.random.default_rng(0).standard_normal((9, 6)))[0] * sigma
+    X = X @ scipy.linalg.hadamard(8)[:6, :6]  # in one piece
+    expected = scipy.linalg.svdvals(X)[:k]
+    for found in (spectrum(X, k), spectrum_from_gram(X.T @ X, k), krylov_spectrum([X], k)):
+        np.testing.assert_allclose(found.sigma, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_orthonormal_columns(seed):
+    """XᵀX is the identity with rounding beside it: `scipy.linalg.eigh` finds no largest eigenvalue for some."""
+    X = np.linalg.qr(np.random.default_rng(seed).standard_normal((12, 10)))[0]
+    for found in (spectrum(X, 1), spectrum_from_gram(X.T @ X, 1), krylov_spectrum([X], 1)):
+        np.testing.assert_allclose(found.sigma, 1.0, rtol=1e-12)

@@ -72,6 +72,27 @@ def test_lanczos_starts_again_from_the_best_of_a_full_basis():
     assert_top_pairs(X, np.linspace(2, 1, 400), *routes.lanczos(sp.csr_array(X), 3))
 
 
+def eigenpairs_of_diagonal(d, k):
+    values, V = _lanczos.top_eigenpairs_of(lambda block: d[:, None] * block, d.size, k, 1e-5)
+    np.testing.assert_allclose(values, np.sort(d)[::-1][:k], rtol=1e-11)
+    np.testing.assert_allclose(V.T @ V, np.eye(k), atol=1e-11)
+
+
+@pytest.mark.parametrize("rank", [6, 8, 12])
+@pytest.mark.parametrize("tail", [1e-9, 1e-11])
+def test_the_basis_stays_orthogonal_where_little_is_left_of_a_block(rank, tail):
+    eigenpairs_of_diagonal(np.append(np.linspace(2, 1, rank), tail * np.linspace(2, 1, 400 - rank)), 5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_basis_stays_orthogonal_over_many_blocks(seed):
+    """The first pairs arrive long before the last: what one projection leaves over would grow with each block."""
+    rng = np.random.default_rng(seed)
+    d = np.append([60, 12, 11, 10, 9], 0.1 + 3 * rng.beta(1.5, 1.5, 1_000))
+    d[-4:] = 11
+    eigenpairs_of_diagonal(d, 20)
+
+
 def test_lanczos_that_never_arrives_falls_back(monkeypatch):
     monkeypatch.setattr(_lanczos, "PATIENCE", 0)
     X = np.diag(np.linspace(2, 1, 400))
