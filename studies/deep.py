@@ -4,6 +4,7 @@
     python studies/deep.py run        the chosen recipes on all seeds: writes results/deep.csv and deep_overlaps.csv;
                                       every point of the grid that is as good: deep_band.csv; and deep.json, which
                                       says what the tables hold
+    python studies/deep.py models     what chapter 10 takes apart: writes results/deep_models.csv; run does this, too
     python studies/deep.py verify     a random sample of the table once more, and new seeds against its intervals
 
 Deterministic: the same seeds give the same tables, but for the last digits of what is trained. Each command goes on
@@ -19,7 +20,17 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from deep_jobs import N_ITEMS, N_TEST, N_TRAIN, N_VALIDATE, NUMBERS, measure, measure_representatives, validate
+from deep_jobs import (
+    N_ITEMS,
+    N_TEST,
+    N_TRAIN,
+    N_VALIDATE,
+    NUMBERS,
+    measure,
+    measure_representatives,
+    parameters,
+    validate,
+)
 from scipy.stats import t as student
 from stored import all_results
 
@@ -35,6 +46,7 @@ TUNING_SEED, SEEDS, NEW_SEEDS = 1_000, range(8), range(100, 108)
 OTHER_DATA, SEEDS_THERE = (1, 2), range(3)
 CLOSE_LOOK = tuple(product(("linear", "squared"), ("decay", "layer norm")))  # more seeds, and their best points too
 BAND_SEEDS, CLOSE_SEEDS = range(2), range(10)
+TAKEN_APART = ("none", "layer norm")  # chapter 10 takes apart what the squared model gives with these devices
 
 # The declared grid. Epochs are read off along one training, since the learning rate is constant.
 RATES, EPOCHS, DROPOUTS = (3e-3, 1e-2), (4, 8, 16, 32, 64), (0.2, 0.5, 0.8)
@@ -187,6 +199,7 @@ def trained(task, runs, workers, anew=False):
 
 def run(workers):
     run_band(workers)
+    run_models(workers)
     runs = design()
     results = trained(measure, runs, workers)
     rows, lists = [], defaultdict(list)
@@ -224,6 +237,19 @@ def run_band(workers):
             ]
     write("deep_band.csv", ("quality", "model", "device", *CHOSEN, "seed", "representative", "ndcg", *NUMBERS), rows)
     (RESULTS / "deep.json").write_text(json.dumps(setting(), indent=1) + "\n", encoding="utf-8")
+
+
+def run_models(workers):
+    """Write deep_models.csv: the parameters of the models that chapter 10 takes apart, each row of a matrix a line."""
+    runs = [("equal", 0, "squared", device, 0, chosen()["equal", "squared", device]) for device in TAKEN_APART]
+    results = trained(parameters, runs, workers)
+    rows = [
+        (device, name, number, " ".join(f"{value:.5g}" for value in values))
+        for _, data_seed, _, device, seed, recipe in runs
+        for name, matrix in results[recipe, data_seed, seed].items()
+        for number, values in enumerate(matrix)
+    ]
+    write("deep_models.csv", ("device", "parameter", "row", "values"), rows)
 
 
 def setting():
@@ -322,10 +348,10 @@ def write(name, header, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=("tune", "run", "verify"))
+    parser.add_argument("command", choices=("tune", "run", "models", "verify"))
     parser.add_argument("--workers", type=int, default=2, help="processes, one a core")
     options = parser.parse_args()
-    {"tune": tune, "run": run, "verify": verify}[options.command](options.workers)
+    {"tune": tune, "run": run, "models": run_models, "verify": verify}[options.command](options.workers)
 
 
 if __name__ == "__main__":

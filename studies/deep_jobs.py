@@ -67,6 +67,14 @@ def measure_representatives(recipe, data_seed, seed, epochs):
     ]
 
 
+def parameters(recipe, data_seed, seed, epochs):
+    """The parameters after each number of epochs, as rows by name: a vector is one row."""
+    return [
+        {name: np.atleast_2d(value).tolist() for name, value in model.parameters.items()}
+        for model in checkpoints(data(data_seed)[0], recipe, epochs, seed)
+    ]
+
+
 def numbers(similarity, item_cluster, popularity):
     """Those of NUMBERS."""
     found = yardsticks(similarity, item_cluster, popularity)

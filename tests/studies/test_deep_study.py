@@ -206,6 +206,8 @@ def test_measure_by_definition(small):
     model = train_model(X, recipe, rng=5)
     assert early["ndcg"] == ndcg_at_k(train_model(X, replace(recipe, epochs=2), rng=5).scores(seen), seen, held)
     assert result["ndcg"] == ndcg_at_k(model.scores(seen), seen, held)
+    [parameters] = deep_jobs.parameters(recipe, 1, 5, (3,))
+    assert parameters == {name: np.atleast_2d(value).tolist() for name, value in model.parameters.items()}
     similarities = item_similarities(model, X)
     assert set(similarities) == set(deep.SIMILARITIES)
     assert set(result) == {"ndcg", *deep.SIMILARITIES, *(f"neighbors, {name}" for name in deep.SIMILARITIES)}
@@ -347,6 +349,11 @@ def made_up_measure(recipe, data_seed, seed, epochs):
     return [made_up(replace(recipe, epochs=one), data_seed, seed) for one in epochs]
 
 
+def made_up_parameters(recipe, data_seed, seed, epochs):
+    draw = np.random.default_rng([*repr((recipe, data_seed)).encode(), seed])
+    return [{"W": draw.standard_normal((3, 4)).tolist(), "b": draw.standard_normal((1, 4)).tolist()} for _ in epochs]
+
+
 @pytest.fixture
 def study(small, monkeypatch):
     """The study with made-up trainings: the folder of its tables."""
@@ -358,6 +365,7 @@ def study(small, monkeypatch):
         "validate": made_up_validate,
         "measure": made_up_measure,
         "measure_representatives": made_up_measure,
+        "parameters": made_up_parameters,
         "all_results": serial,
     }.items():
         monkeypatch.setattr(deep, name, value)
@@ -433,6 +441,19 @@ def test_the_table_of_the_band(study):
     for key, one in got.items():
         numbers = [expected[key]["ndcg"], *expected[key][key[-1]]]
         assert [float(one[column]) for column in ("ndcg", *deep.NUMBERS)] == pytest.approx(numbers, abs=6e-5)
+
+
+def test_the_table_of_the_models(study):
+    rows = table(study / "deep_models.csv")
+    names = [("W", "0"), ("W", "1"), ("W", "2"), ("b", "0")]
+    assert [(one["device"], one["parameter"], one["row"]) for one in rows] == [
+        (device, *name) for device in ("none", "layer norm") for name in names
+    ]
+    for device in ("none", "layer norm"):
+        recipe = deep.chosen()["equal", "squared", device]
+        [expected] = made_up_parameters(recipe, 0, 0, [recipe.epochs])
+        got = [[float(value) for value in one["values"].split()] for one in rows if one["device"] == device]
+        np.testing.assert_allclose(got, [*expected["W"], *expected["b"]], rtol=6e-5)
 
 
 def test_the_setting_says_what_the_tables_hold(study):
