@@ -4,6 +4,7 @@ In Chromium, and in Firefox where it is installed: formulas, icons, the dial, th
 the copy button, and nothing on the console.
 """
 
+import time
 import zipfile
 
 import pytest
@@ -28,6 +29,8 @@ class Chromium:
 
     def goto(self, address):
         self.page.goto(address)
+        if address.endswith(f"/{takeaway.NAME}/index.html"):  # it leads on
+            self.page.wait_for_url("**/book/index.html")
 
     def evaluate(self, expression):
         return self.page.evaluate(f"async () => await ({expression})")
@@ -64,10 +67,16 @@ def read(reader, folder):
     def open_page(name):
         path, _, query = name.partition("?")
         reader.goto((folder / path).as_uri() + (f"?{query}" if query else ""))
+        there = "location.pathname.endsWith('/book/index.html') && document.readyState === 'complete'"
+        last = time.monotonic() + 60
+        while path == "index.html" and not reader.evaluate(there):  # it leads on
+            assert time.monotonic() < last, "index.html leads nowhere"
+            time.sleep(0.05)
         reader.evaluate(f"({READY})()")
         return reader
 
     yield open_page
+    reader.evaluate(f"({READY})()")  # a font still on its way when the next page comes would be one that failed
     problems, reader.problems[:] = list(reader.problems), []
     assert problems == []
 
