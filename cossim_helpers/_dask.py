@@ -84,7 +84,7 @@ def _pairs_by_gram(name, X, n, gram, k):
     for items in linked_items(gram):
         eigenvalues, vectors = top_eigenpairs(gram[np.ix_(items, items)], min(k, items.size))
         pieces.append((items, np.sqrt(np.maximum(eigenvalues, 0.0)), vectors))
-    R, settled = None, set()
+    R, settled = None, set[int]()
     while doubtful := _doubtful(pieces, k) - settled:  # what turns out to be zero makes room for others below it
         R = _tree(name, X, triangle_part, stacked)[1] if R is None else R
         for number in doubtful:
