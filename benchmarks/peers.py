@@ -150,7 +150,7 @@ def why_not(name: str, n: int, p: int, sparse: bool) -> str:
     if name == "full SVD (LAPACK)" and min(n, p) * n * p > 2e11:
         return "not run: its O(n p²) would take minutes to hours"
     if name in ("L-BFGS on Eq. 1", "Adam on Eq. 1") and p > LARGEST_GRAM:
-        return "not run: each of its thousands of steps multiplies p × p numbers by p × k"
+        return "not run: each of its hundreds of steps multiplies p × p numbers by p × k"
     if name == "implicit ALS" and not sparse:
         return "not run: it takes sparse matrices only"
     if name == "SciPy svds, PROPACK" and n * p > 1e8 and p <= 1_000:

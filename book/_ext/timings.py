@@ -14,15 +14,8 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = "benchmarks/results"
-HEADS = (
-    "Method",
-    "CPU time",
-    "CPU time, in ours",
-    "Wall time, in ours",
-    "Memory",
-    "Error of the projector",
-    "Missed of the minimum",
-)
+HEADS = ("Method", "CPU seconds", "in ours", "wall, in ours", "Memory", "Projector", "Missed")
+ERRORS = ("projector_error", "objective_gap")
 
 
 def read(root, table):
@@ -41,9 +34,9 @@ def chosen(rows, data, threads):
 
 
 def seconds(text):
-    """Return a time with the digits that a reader needs."""
+    """Return a time with the digits that a reader needs, in one piece."""
     value = float(text)
-    return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def power(text):
@@ -54,32 +47,49 @@ def power(text):
     return f"{value:.2f}" if value >= 0.01 else f"$10^{{{round(math.log10(value))}}}$"
 
 
+def spread(row):
+    """Return the median of the CPU times and their range, each with what belongs to it in one piece."""
+    if row["runs"] == "1":
+        return f"{seconds(row['cpu'])} (once)"
+    least, most = (seconds(row[f"cpu_{end}"]) for end in ("least", "most"))
+    return f"{seconds(row['cpu'])} ({least}\N{EN DASH}{most})"
+
+
 def cells(row):
-    """Return the cells of a row."""
-    if row["note"]:
-        return (row["method"], row["note"], "", "", "", "", "")
-    times = f"{seconds(row['cpu'])} ({seconds(row['cpu_least'])} to {seconds(row['cpu_most'])}, {row['runs']} ×)"
+    """Return the cells of a row that was measured."""
     ratios = [f"{float(row[f'{clock}_ratio']):.1f}" for clock in ("cpu", "wall")]
-    errors = [power(row[key]) if row[key] else "" for key in ("projector_error", "objective_gap")]
-    return (row["method"], times, *ratios, f"{float(row['peak_mb']):.0f} MB", *errors)
+    errors = [power(row[key]) for key in ERRORS if row[key]]
+    cells = (row["method"], spread(row), *ratios, f"{float(row['peak_mb']):.0f} MB", *errors)
+    return tuple(cell.replace(" ", "\N{NO-BREAK SPACE}") if n else cell for n, cell in enumerate(cells))
+
+
+def not_run(rows):
+    """Return a line that names what was not run, those with one reason together; none if all was run."""
+    reasons = {}
+    for row in rows:
+        if row["note"]:
+            reasons.setdefault(row["note"].removeprefix("not run: "), []).append(row["method"])
+    said = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+    return [f"Not run: {said}.", ""] if said else []
 
 
 def listed(root, table, data, threads):
-    """Return the tables of a data set in MyST, one for each kernel."""
+    """Return the tables of a data set in MyST, one for each kernel, and what was not run below it."""
     text = []
     for kernel, rows in chosen(read(root, table), data, threads).items():
         about = rows[0]
         size = f"{int(about['n']):,} × {int(about['p']):,}"
         more = f", {int(about['nonzeros']):,} numbers, k = {about['k']}" if "nonzeros" in about else ""
-        lines = [HEADS if any(row["projector_error"] for row in rows) else HEADS[:5]]
-        lines += [cells(row)[: len(lines[0])] for row in rows]
+        measured = [row for row in rows if not row["note"]]
+        judged = any(row[key] for row in measured for key in ERRORS)
+        lines = [HEADS if judged else HEADS[:5], *map(cells, measured)]
         text += [
             f"```{{list-table}} {size}{more}. Threads: {threads}. OpenBLAS kernel: {kernel}.",
             ":header-rows: 1",
             "",
         ]
         text += ["\n  ".join(("* - " if n == 0 else "- ") + cell for n, cell in enumerate(line)) for line in lines]
-        text += ["```", ""]
+        text += ["```", "", *not_run(rows)]
     return "\n".join(text)
 
 

@@ -256,7 +256,7 @@
   // --- showing it ---
 
   function pattern(tokens) {
-    const escaped = ({ word, whole }) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&") + (whole ? "(?![\\p{L}\\p{N}])" : "");
+    const escaped = ({ word, whole }) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&") + (whole ? "s?(?![\\p{L}\\p{N}])" : "");
     const latin = tokens.filter(({ japanese }) => !japanese).map(escaped);
     const other = tokens.filter(({ japanese }) => japanese).map(escaped);
     return new RegExp([...latin.map((each) => `(?<![\\p{L}\\p{N}])${each}`), ...other].join("|") || "(?!)", "giu");

@@ -94,7 +94,7 @@ def test_a_question_has_one_sentence_and_a_link_to_the_place(row):
     assert question.endswith("?")
     assert re.fullmatch(r"[^.?!]+(?:\.\d[^.?!]*)*\.", answer), "one sentence"
     assert LINK.findall(where)
-    pages = {"notation", "glossary", "api", "myths", "claims"}
+    pages = {"notation", "glossary", "api", "benchmarks", "myths", "claims"}
     assert set(LINK.findall(where)) <= LABELS | pages
     assert re.sub(r"(?:Equation )?\{[\w:]+\}`[^`]+`", "", where).strip(" ,") == ""
 
