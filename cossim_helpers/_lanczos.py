@@ -37,7 +37,7 @@ class _Krylov:
         self.product, self.capacity, self.width, self.starts = product, capacity, width, 0
         self.Q, self.T = np.empty((m, capacity), order="F"), np.zeros((capacity, capacity))
         self.rng, self.size, self.scale, self.fills = np.random.default_rng(0), 0, 0.0, 0
-        self.block = np.empty((m, 0))
+        self.block, self.coupled_from = np.empty((m, 0)), 0
         self.start_anew()
 
     @property
@@ -54,17 +54,22 @@ class _Krylov:
         self.starts += self.width
 
     def grow(self):
-        """The block joins the basis, and what A makes of it becomes the next one."""
+        """The block joins the basis, and what A makes of it becomes the next one.
+
+        A couples a block with itself and the one before it, the first one after a restart with all that was kept. With
+        the rest of the basis it has in common what rounding made, which grows from block to block unless it goes, too.
+        """
         newest = slice(self.size, self.size + self.block.shape[1])
         self.Q[:, newest], self.size = self.block, newest.stop
         image = self.product(self.block)
         self.scale = max(self.scale, _lengths(image).max(initial=0.0))
-        inside = self.basis.T @ image
-        self.T[: self.size, newest], self.T[newest, : self.size] = inside, inside.T
-        block, first = _orthonormal(image - self.basis @ inside, LOST * self.scale)
-        block -= self.basis @ (self.basis.T @ block)  # once more: what one time leaves over grows with each block
+        coupled = slice(self.coupled_from, self.size)
+        inside = self.Q[:, coupled].T @ image
+        self.T[coupled, newest], self.T[newest, coupled] = inside, inside.T
+        block, first = _orthonormal(image - self.Q[:, coupled] @ inside, LOST * self.scale)
+        block -= self.basis @ (self.basis.T @ block)
         self.block, again = _orthonormal(block, 0.0)
-        self.newest, self.coupling = newest, again @ first
+        self.newest, self.coupling, self.coupled_from = newest, again @ first, newest.start
 
     def pairs(self, k):
         """Top k eigenvalues of T, falling, their vectors, and the largest ‖A v − θ v‖, 1 where all have arrived."""
@@ -79,7 +84,7 @@ class _Krylov:
         self.Q[:, :keep] = self.basis @ S
         self.T[:] = 0.0
         np.fill_diagonal(self.T[:keep, :keep], values)
-        self.size, self.fills = keep, self.fills + 1
+        self.size, self.fills, self.coupled_from = keep, self.fills + 1, 0
         if self.fills > PATIENCE:
             raise NoConvergence
 

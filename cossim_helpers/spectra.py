@@ -156,7 +156,7 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     sparse Gram    the same from a sparse product: pairs of     the same
                    entries in a row, + O(m³)
     Lanczos        block Lanczos on v ↦ Xᵀ(X v), to residuals   the same, and below 1e-8
-                   of 3e-9 σ_i²: 2 s j + 4 m j². m > 2,000,
+                   of 3e-9 σ_i²: 2 s j + 2 m j². m > 2,000,
                    k < m/10
     low rank       a random mixture of all rows, if nothing     about u σ_1
                    is left over beside it: some (s + n k) k.
