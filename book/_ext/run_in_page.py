@@ -9,11 +9,11 @@ missing, the site is built without the button (pyodide_files.py says so).
 import hashlib
 import io
 import json
-import zipfile
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 
 import pyodide_files
+import zips
 from sphinx.util.fileutil import copy_asset_file
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +33,7 @@ LEFT_OUT = {"tests", "benchmarks", "__pycache__"}
 def archive(files):
     """Return a zip of names and contents, the same bytes for the same files."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
-        for name in sorted(files):
-            target.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), files[name], zipfile.ZIP_DEFLATED)
+    zips.write(packed, sorted(files.items()))
     return packed.getvalue()
 
 
@@ -56,23 +54,19 @@ def installed(name):
     return wanted
 
 
-def joined(text):
-    return text if isinstance(text, str) else "".join(text)
-
-
 def stored(cell):
     """Return what a cell stores, as the page compares it: texts by kind, and the number of its figures."""
     texts, figures = {}, 0
     for output in cell["outputs"]:
         if output["output_type"] == "stream":
-            texts[output["name"]] = [texts.get(output["name"], [""])[0] + joined(output["text"])]
+            texts[output["name"]] = [texts.get(output["name"], [""])[0] + "".join(output["text"])]
         elif output["output_type"] == "error":
             texts["error"] = [f"{output['ename']}: {output['evalue']}"]
         else:
             figures += "image/png" in output["data"] and "text/html" not in output["data"]
             for kind in ("text/plain", "text/html"):
                 if kind in output["data"]:
-                    texts.setdefault(kind, []).append(joined(output["data"][kind]))
+                    texts.setdefault(kind, []).append("".join(output["data"][kind]))
     return {"texts": texts, "figures": figures}
 
 
@@ -82,7 +76,7 @@ def cells(notebook):
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             continue
-        tags, said = cell["metadata"].get("tags", []), {"source": joined(cell["source"])}
+        tags, said = cell["metadata"].get("tags", []), {"source": "".join(cell["source"])}
         if TOO_LONG in tags:
             said["why"] = WORDS_OF_TOO_LONG
         elif "remove-output" not in tags:
@@ -111,7 +105,7 @@ def notices():
 
 
 def needs_algebra(notebook):
-    sources = [joined(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     return any(line.startswith(("import sympy", "from sympy")) for text in sources for line in text.splitlines())
 
 
@@ -152,7 +146,7 @@ def pyodide_folder():
 
 def prepare(app):
     app.run_files = None
-    if app.builder.format == "html" and app.builder.name == "html" and pyodide_files.supply():
+    if app.builder.name == "html" and pyodide_files.supply():
         app.run_files = contents(app.config.run_in_page)
         app.run_version = digest(app.run_files)
 

@@ -2,8 +2,8 @@
 
 The PDF     is taken if `make pdf` has made it from these pages. The zip is made of the site itself if BOOK_ZIP is set,
             as `make zip` does. Each page's menu of downloads and the landing page name those that are there alone.
-The zip     holds the same bytes for the same pages: no time, no owner, no order of a disk. It leaves out what needs a
-            server (Pyodide's files, the page for lost readers) and itself.
+The zip     holds the same bytes for the same pages. It leaves out what needs a server (Pyodide's files, the page for
+            lost readers) and itself.
 A notebook  says in its first code cell what it lacks alone. Where the repository is known, its copy here adds where.
 """
 
@@ -11,10 +11,10 @@ import json
 import os
 import re
 import shutil
-import zipfile
 from pathlib import Path
 
 import provenance
+import zips
 from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -30,7 +30,6 @@ LINKED = re.compile(
     rf'<p class="take-along site-only">.*?</p>|<li>(?:(?!</li>).)*/{NAME}\.\w+"(?:(?!</li>).)*</li>', re.DOTALL
 )
 LEFT_OUT = re.compile(rf"run/|404\.html|\.buildinfo|\.nojekyll|_static/{NAME}\.\w+$")
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 
 
 # --- which files there are ---
@@ -88,17 +87,14 @@ def alone(page):
 
 def write_zip(site, target):
     """Write the site into one file, below one folder."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file())
-        for name in names:
-            if LEFT_OUT.match(name):
-                continue
-            content = (site / name).read_bytes()
-            if name.endswith(".html"):
-                content = alone(content.decode()).encode()
-            entry = zipfile.ZipInfo(f"{NAME}/{name}", EPOCH)
-            entry.create_system, entry.external_attr, entry.compress_type = 3, 0o644 << 16, zipfile.ZIP_DEFLATED
-            archive.writestr(entry, content)
+    names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file())
+    zips.write(target, ((f"{NAME}/{name}", content(site / name)) for name in names if not LEFT_OUT.match(name)))
+
+
+def content(path):
+    """Return the bytes of a file as the zip holds them."""
+    stored = path.read_bytes()
+    return alone(stored.decode()).encode() if path.suffix == ".html" else stored
 
 
 def with_address(notebook, url):

@@ -1,5 +1,6 @@
 """What lets cells run in a page, without a browser: the shell that runs them, the files it needs, what is compared."""
 
+import base64
 import hashlib
 import importlib.util
 import io
@@ -10,6 +11,7 @@ import zipfile
 import pyodide_files
 import pytest
 import run_in_page
+import yaml
 
 SHELL = run_in_page.PARTS / "shell.py"
 PNG = b"\x89PNG"
@@ -102,7 +104,7 @@ def test_a_figure_has_two_pixels_for_one_and_says_where_its_axes_stand(shell, mo
     source += "\nax.axvspan(0, 1, color='red')\nax.set(xlim=(0, 1), xlabel='x')"
     outputs = shell.shell.run(f"print('first')\n{source}\nplt.show()\nprint('last')")
     assert [output["output_type"] for output in outputs] == ["stream", "display_data", "stream"]
-    picture = Image.open(io.BytesIO(__import__("base64").b64decode(outputs[1]["data"]["image/png"]))).convert("RGB")
+    picture = Image.open(io.BytesIO(base64.b64decode(outputs[1]["data"]["image/png"]))).convert("RGB")
     assert 450 < picture.width < 650
     ((left, top, right, bottom),) = outputs[1]["axes"]
     red = [
@@ -158,7 +160,7 @@ def test_a_widget_that_no_page_has_is_named(shell):
 def test_every_widget_of_the_listed_chapters_has_its_counterpart(shell):
     for page in listed():
         for cell in notebook(page)["cells"]:
-            used = set(run_in_page.joined(cell["source"]).split("ipywidgets.")[1:])
+            used = set("".join(cell["source"]).split("ipywidgets.")[1:])
             for name in {each.split("(")[0].split(")")[0].split("\n")[0].split(" ")[0] for each in used}:
                 assert name in {"interact", *shell.MAKERS}, f"{page}: {name}"
 
@@ -191,8 +193,6 @@ def test_a_slider_finds_the_names_that_its_cell_has_left(shell):
 
 
 def listed():
-    import yaml
-
     config = yaml.safe_load((run_in_page.ROOT / "_config.yml").read_text(encoding="utf-8"))
     return config["sphinx"]["config"]["run_in_page"]
 
@@ -204,7 +204,7 @@ def notebook(page):
 def test_no_listed_chapter_imports_jax_or_real_data_at_its_start():
     for page in listed():
         first = next(cell for cell in notebook(page)["cells"] if cell["cell_type"] == "code")
-        words = run_in_page.joined(first["source"])
+        words = "".join(first["source"])
         assert "import jax" not in words
         assert "needs-data" not in str(first["metadata"])
 

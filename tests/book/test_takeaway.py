@@ -38,6 +38,8 @@ def test_the_zip_depends_on_the_pages_alone(site, tmp_path):
     with zipfile.ZipFile(two) as archive:
         assert archive.namelist() == [f"{takeaway.NAME}/_static/a.js", f"{takeaway.NAME}/index.html"]
         assert archive.testzip() is None
+        kept = {(entry.date_time, entry.external_attr >> 16) for entry in archive.infolist()}
+    assert kept == {((1980, 1, 1, 0, 0, 0), 0o644)}
     (site / "index.html").write_text("changed")
     takeaway.write_zip(site, two)
     assert one.read_bytes() != two.read_bytes()
