@@ -3,8 +3,6 @@
 `case` says which case of the decision guide a loss is. tests/book/test_determines.py holds the guide's own rows to it.
 """
 
-from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from cossim_helpers import LOSSES, determined
@@ -59,9 +57,7 @@ class DeterminedTable(SphinxDirective):
         unknown = set(losses) - set(LOSSES)
         if unknown:
             raise self.error(f"determined: no such loss: {', '.join(sorted(unknown))}")
-        holder = nodes.container()
-        self.state.nested_parse(StringList(listed(losses).splitlines(), TABLE), 0, holder)
-        return holder.children
+        return self.parse_text_to_nodes(listed(losses))
 
 
 def setup(app):

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import yaml
 from docutils import nodes
-from docutils.statemachine import StringList
 from IPython.core.inputtransformer2 import TransformerManager
 from sphinx import addnodes
 from sphinx.roles import XRefRole
@@ -266,9 +265,7 @@ class Claims(SphinxDirective):
         return self._parse(markdown)[0].children
 
     def _parse(self, markdown):
-        holder = nodes.container()
-        self.state.nested_parse(StringList(markdown.splitlines(), LEDGER), 0, holder)
-        return holder.children
+        return self.parse_text_to_nodes(markdown)
 
 
 class AnchorChecks(SphinxTransform):

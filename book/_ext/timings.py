@@ -9,8 +9,6 @@ import csv
 import math
 from pathlib import Path
 
-from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = "benchmarks/results"
@@ -96,19 +94,16 @@ def listed(root, table, data, threads):
 class Timings(SphinxDirective):
     """{timings}: a file of benchmarks/results, a data set, a number of threads."""
 
-    required_arguments = 3
+    required_arguments = 1
     final_argument_whitespace = True
 
     def run(self):
-        table, *which = " ".join(self.arguments).rsplit(" ", 1)
-        table, data = table.split(" ", 1)
+        table, *data, threads = self.arguments[0].split()
         self.env.note_dependency(f"{RESULTS}/{table}")
-        text = listed(self.env.srcdir, table, data, which[0])
+        text = listed(self.env.srcdir, table, " ".join(data), threads)
         if not text:
-            raise self.error(f"timings: no such rows: {' '.join(self.arguments)}")
-        holder = nodes.container()
-        self.state.nested_parse(StringList(text.splitlines(), table), 0, holder)
-        return holder.children
+            raise self.error(f"timings: no such rows: {self.arguments[0]}")
+        return self.parse_text_to_nodes(text)
 
 
 def setup(app):
