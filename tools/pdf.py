@@ -37,12 +37,6 @@ class Failed(Exception):
 # --- what must be there ---
 
 
-def missing(packages=PACKAGES, find=None):
-    """Return the packages of which a file is not there."""
-    find = find or is_there
-    return [package for package, files in packages.items() if not all(map(find, files))]
-
-
 def is_there(file):
     """Whether a program can be called, or a file can be found by TeX."""
     if "." not in file:
@@ -50,7 +44,12 @@ def is_there(file):
     if shutil.which("kpsewhich") is None:
         return False
     found = subprocess.run(["kpsewhich", file], capture_output=True, text=True)
-    return bool(found.stdout.strip()) or any(True for _ in Path("/usr/share/fonts").rglob(file))
+    return bool(found.stdout.strip()) or any(Path("/usr/share/fonts").rglob(file))
+
+
+def missing(find=is_there):
+    """Return the packages of which a file is not there."""
+    return [package for package, files in PACKAGES.items() if not all(map(find, files))]
 
 
 def line_to_type(packages, root=None):

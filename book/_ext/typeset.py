@@ -36,6 +36,7 @@ SHORT = 16  # rows of a table that stay on one page
 POINTS = 0.75  # a pixel of a page
 WHOLE = {"width": 400, "height": 300}  # points of a picture at most: two fit on a page, with text
 FOLDED = {"tag_hide-input", "tag_hide-cell"}
+OF_CELLS = {"cell_code": "bookcell", "cell_code_output": "bookoutput"}
 GREEK = "alpha beta gamma delta epsilon lambda mu rho sigma kappa theta Delta Sigma Lambda".split()
 PLAIN = {**{name: None for name in GREEK}, "times": "×", "neq": "≠", "leq": "≤", "geq": "≥", "to": "→", "infty": "∞"}
 
@@ -132,6 +133,18 @@ def widths(rows):
 def room(rows):
     """Return the points that a table needs below it, at least: a short one is not torn."""
     return ceil(10.5 * (rows + 5 if rows <= SHORT else 10))
+
+
+def container_name(node):
+    """Return the environment that a container is set in, "" for one that does not show."""
+    element = node.get("nb_element")
+    if element == "cell_code_source":
+        return "bookfoldedcode" if FOLDED & set(node.parent["classes"]) else ""
+    if element in OF_CELLS:
+        return OF_CELLS[element]
+    if node.get("design_component") == "dropdown":
+        return "bookdropdown"
+    return "bookdoors" if "doors" in node["classes"] else ""
 
 
 class PrintTranslator(LaTeXTranslator):
@@ -359,10 +372,8 @@ class PrintTranslator(LaTeXTranslator):
         left = [cell.left for cell in self.spread(grid)]
         columns = "".join("l" if one else "r" for one in left)
         lines = [rf"\begin{{bookweb}}{{{self.encode(grid.caption)}}}{{{columns}}}{{{room(len(grid.body))}}}"]
-        lines += [r"\toprule", *(self.web_row(row) for row in grid.head), r"\midrule"] if grid.head else [r"\toprule"]
-        if grid.head:
-            lines.append(r"\endhead")
-        lines += [self.web_row(row) for row in grid.body]
+        lines += [r"\toprule", *map(self.web_row, grid.head), *([r"\midrule", r"\endhead"] if grid.head else [])]
+        lines += map(self.web_row, grid.body)
         self.body.append("\n" + "\n".join([*lines, r"\bottomrule", r"\end{bookweb}"]) + "\n")
         raise nodes.SkipNode
 
@@ -385,29 +396,11 @@ class PrintTranslator(LaTeXTranslator):
     # --- code and what it prints ---
 
     def visit_container(self, node):
-        element = node.get("nb_element")
-        if element == "cell_code":
-            self.body.append("\n" + r"\begin{bookcell}" + "\n")
-        elif element == "cell_code_source" and FOLDED & set(node.parent["classes"]):
-            self.body.append("\n" + r"\begin{bookfoldedcode}" + "\n")
-        elif element == "cell_code_output":
-            self.body.append("\n" + r"\begin{bookoutput}" + "\n")
-        elif node.get("design_component") == "dropdown":
-            self.body.append("\n" + r"\begin{bookdropdown}" + "\n")
-        elif "doors" in node["classes"]:
-            self.body.append("\n" + r"\begin{bookdoors}" + "\n")
+        if name := container_name(node):
+            self.body.append("\n" + rf"\begin{{{name}}}" + "\n")
 
     def depart_container(self, node):
-        element = node.get("nb_element")
-        ends = {"cell_code": "bookcell", "cell_code_output": "bookoutput"}
-        name = ends.get(element, "")
-        if element == "cell_code_source" and FOLDED & set(node.parent["classes"]):
-            name = "bookfoldedcode"
-        elif node.get("design_component") == "dropdown":
-            name = "bookdropdown"
-        elif "doors" in node["classes"]:
-            name = "bookdoors"
-        if name:
+        if name := container_name(node):
             self.body.append("\n" + rf"\end{{{name}}}" + "\n")
 
     # --- boxes and lists ---

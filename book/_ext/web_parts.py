@@ -12,12 +12,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: its text, the columns that it spans, whether it stands at its left edge or is a head."""
+    """A cell of a table: its text, the columns that it spans, whether it stands at its left edge."""
 
     text: str
     span: int = 1
     left: bool = False
-    head: bool = False
 
 
 @dataclass
@@ -27,10 +26,6 @@ class Grid:
     caption: str = ""
     head: list[list[Cell]] = field(default_factory=list)
     body: list[list[Cell]] = field(default_factory=list)
-
-    @property
-    def width(self):
-        return sum(cell.span for cell in (self.head or self.body)[-1])
 
 
 class _Reader(HTMLParser):
@@ -57,7 +52,7 @@ class _Reader(HTMLParser):
         elif tag in ("th", "td"):
             left = "left" in (self.cell.get("style") or "")
             span = int(self.cell.get("colspan") or 1)
-            self.rows[-1].append(Cell("".join(self.text), span, left, tag == "th"))
+            self.rows[-1].append(Cell("".join(self.text), span, left))
 
     def handle_data(self, data):
         self.text.append(data)
