@@ -3,7 +3,7 @@
 const lines = (text) => (text ? text.replace(/\n$/, "").split("\n") : []);
 
 // What a piece of HTML says, without its markup.
-export const said = (html) => {
+const said = (html) => {
   const { body } = new DOMParser().parseFromString(html, "text/html");
   body.querySelectorAll("script, style").forEach((part) => part.remove());
   return [...body.querySelectorAll("*")].flatMap((each) => [...each.childNodes])
@@ -55,7 +55,7 @@ function ofTexts(stored, here) {
 // out how lines fall on pixels. Colors may differ by LEVELS of 256, and more at SPOTS places in all. Measured with
 // Matplotlib 3.8 against 3.11: no figure of the book has a single such place, the largest difference is 43 levels. Where
 // each curve was moved by 13 pixels, or each map by a row, every figure had 12 places or more.
-export const REACH = 6, LEVELS = 48, SPOTS = 4;
+const REACH = 6, LEVELS = 48, SPOTS = 4;
 
 // A picture as red, green, blue, one after the other: half as wide and high, as a screen shows what is stored for dense ones.
 async function pixels(address) {
@@ -149,7 +149,7 @@ function spots({ data }, another, marked) {
 }
 
 // How many places of two figures, of about one size, have no match in the other.
-export async function spotsBetween(stored, here, axes) {
+async function spotsBetween(stored, here, axes) {
   const both = await Promise.all([stored, here].map(pixels));
   const [width, height] = ["width", "height"].map((side) => Math.min(...both.map((each) => each[side])));
   const beyond = both.some((each) => each.width > width + 2 * REACH || each.height > height + 2 * REACH);

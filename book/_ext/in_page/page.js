@@ -170,7 +170,6 @@ async function show(cell, outputs, took, aloud) {
   const why = outputs.at(-1)?.why;
   const words = cell.texts ? await differences(cell, outputs, cell.pictures) : [];
   const time = `Ran here in ${seconds(took)}`;
-  cell.differs = words;
   cell.shown?.remove();
   cell.shown = cell.controls = undefined;
   const failed = outputs.at(-1)?.output_type === "error" && words.includes("the error");
