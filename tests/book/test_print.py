@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -100,6 +101,14 @@ Answer!
 
 :::{container} site-only
 On the site only.
+:::
+
+:::{dropdown} A hint
+Closed on the site.
+:::
+
+:::{container} doors
+Three doors.
 :::
 
 <div class="button site-only">On the site only</div>
@@ -235,6 +244,16 @@ def test_a_page_that_is_listed_is_in_the_book(latex):
         latex.index(rf"\label{{\detokenize{{{name}::doc}}}}") for name in ("first", "second", "cells", "bibliography")
     ]
     assert order == sorted(order)
+
+
+def test_each_environment_is_defined_and_closed(latex):
+    defined = re.findall(
+        r"^\\newenvironment\{(\w+)\}", (ROOT / "book" / "_ext" / "in_print.tex").read_text(), re.MULTILINE
+    )
+    begun, closed = (re.findall(rf"\\{word}\{{(book\w+)\}}", latex) for word in ("begin", "end"))
+    assert Counter(begun) == Counter(closed)
+    assert {"bookcell", "bookfoldedcode", "bookoutput", "bookdropdown", "bookdoors"} <= {*begun} <= {*defined}
+    assert r"\midrule" + "\n" + r"\endhead" in latex  # a long table has its head on each page
 
 
 def test_solutions_stand_at_the_end_of_their_chapter(latex):
