@@ -100,6 +100,50 @@ def test_numbers_of_the_tables_are_readable():
     ]
 
 
+def a_row(**other):
+    """A row whose numbers all differ, so that no column can stand in for another."""
+    clocks = {"cpu": 2.5, "cpu_ratio": 3.1, "wall": 40.4, "wall_ratio": 5.2}
+    numbers = {key: f"{value}" for key, value in clocks.items()}
+    numbers |= {f"{key}_{end}": f"{value * by:.4f}" for key, value in clocks.items()
+                for end, by in (("least", 0.5), ("most", 6.0))}  # fmt: skip
+    about = {"data": "one", "threads": "1", "kernel": "Zen", "note": "", "n": "12000", "p": "345", "nonzeros": "67890"}
+    errors = {"projector_error": "0.25", "objective_gap": "2e-7"}
+    return {**about, "k": "8", "method": "a method", "runs": "9", "peak_mb": "1234.4", **numbers, **errors, **other}
+
+
+def test_each_number_of_a_row_stands_below_its_head():
+    assert timings.cells(a_row()) == (
+        *("a method", "2.50\xa0(1.25\N{EN DASH}15)", "3.1", "5.2", "1234\xa0MB", "0.25", "$10^{-7}$"),
+    )
+    assert timings.cells(a_row(runs="1", projector_error="", objective_gap=""))[1:] == (
+        *("2.50\xa0(once)", "3.1", "5.2", "1234\xa0MB"),
+    )
+    heads = ("Method", "CPU seconds", "in ours", "wall, in ours", "Memory", "Projector", "Missed")
+    assert heads == timings.HEADS and timings.ERRORS == ("projector_error", "objective_gap")
+
+
+def test_a_table_says_of_what_it_is_and_has_as_many_heads_as_cells(tmp_path):
+    folder = tmp_path / timings.RESULTS
+    folder.mkdir(parents=True)
+
+    def table(*rows):
+        lines = [",".join(rows[0]), *(",".join(one.values()) for one in rows)]
+        (folder / "some.csv").write_text("\n".join(lines), encoding="utf-8")
+        return timings.listed(tmp_path, "some.csv", "one", "1")
+
+    judged, plain = table(a_row(), a_row(threads="2")), table(a_row(projector_error="", objective_gap=""))
+    assert "12,000 × 345, 67,890 numbers, k = 8. Threads: 1. OpenBLAS kernel: Zen." in judged
+    for text, columns in ((judged, 7), (plain, 5)):
+        assert len(re.findall(r"^\* - ", text, re.MULTILINE)) == 2
+        assert len(re.findall(r"^  - ", text, re.MULTILINE)) == 2 * (columns - 1)
+
+
+def test_numbers_at_the_edges_of_their_forms():
+    assert [timings.seconds(text) for text in ("9.994", "10", "99.6", "0.04")] == ["9.99", "10", "100", "0.04"]
+    powers = [timings.power(text) for text in ("0.01", "0.00999", "0.002", "4e-9", "2e-9", "1e-300")]
+    assert powers == ["0.01", *(f"$10^{{-{n}}}$" for n in (2, 3, 8, 9, 300))]
+
+
 # --- what the page says of who wins ---
 
 

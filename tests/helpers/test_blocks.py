@@ -10,7 +10,15 @@ import scipy.linalg
 import scipy.sparse as sp
 from instances import INSTANCES, planted_svd
 
-from cossim_helpers import KrylovSpectrum, NotSettled, gram, krylov_spectrum, simulate_interactions, spectrum_from_gram
+from cossim_helpers import (
+    KrylovSpectrum,
+    NotSettled,
+    _krylov,
+    gram,
+    krylov_spectrum,
+    simulate_interactions,
+    spectrum_from_gram,
+)
 
 FORMS = [np.asarray, sp.csr_array, sp.csr_matrix, sp.csc_array, sp.coo_array]
 DTYPES = [bool, np.int8, np.uint16, np.int64, np.float32, np.float64]
@@ -164,6 +172,31 @@ def test_the_estimate_covers_the_error(seed):
     assert settled.error[-1] <= 1e-7
     np.testing.assert_allclose(settled.V @ settled.V.T, V[:, :6] @ V[:, :6].T, atol=1e-7)
     np.testing.assert_allclose(settled.sigma, sigma[:6], rtol=1e-13)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_turn_is_the_sine_of_the_largest_angle(seed):
+    rng = np.random.default_rng(seed)
+    before, y = (np.linalg.qr(rng.standard_normal((m, 4)))[0] for m in (9, 15))
+    wider = np.concatenate([before, np.zeros((6, 4))])
+    sine = np.sin(scipy.linalg.subspace_angles(wider, y).max())
+    assert _krylov._turn(before, y) == pytest.approx(sine, rel=1e-12)
+    assert _krylov._turn(before, wider) == pytest.approx(0, abs=1e-14)
+    assert _krylov._turn(before[:, :3], y) == 1.0  # a V that was narrower has told nothing yet
+
+
+@pytest.mark.parametrize(
+    ("before", "last"), [(1e-2, 9e-3), (1e-2, 6e-3), (1e-2, 5e-3), (1e-2, 1e-3), (1e-2, 1e-9), (0.9, 0.8)]
+)
+def test_what_is_left_over_is_the_sum_of_all_further_turns(before, last):
+    """Added up one by one; never less than the last turn, nor more than a projector can turn."""
+    share = last / before
+    further = math.fsum(last * share**n for n in range(1, 4_000))
+    assert _krylov._left_over(before, last) == pytest.approx(min(1.0, max(last, further)), rel=1e-12)
+
+
+def test_turns_that_grow_leave_all_open_and_none_leaves_nothing():
+    assert [_krylov._left_over(0.1, last) for last in (0.0, 0.1, 0.2)] == [0.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(("k", "oversample"), [(30, 20), (5, 20), (20, 0), (20, 10)])
