@@ -105,6 +105,21 @@ def test_the_basis_stays_orthogonal_over_many_blocks(seed):
     eigenpairs_of_diagonal(d, 20)
 
 
+def test_lanczos_gives_up_after_some_fills_of_its_basis(monkeypatch):
+    """The same look at a spectrum without gaps, which takes more than one: counted by what it asks for."""
+    monkeypatch.setattr(_lanczos, "PATIENCE", 1)
+    d, asked = np.linspace(2, 1, 2_000), []
+
+    def product(block):
+        asked.append(block.shape[1])
+        assert sum(asked) < 600  # 123 + 2 · 82 vectors, and a block more
+        return d[:, None] * block
+
+    with pytest.raises(_lanczos.NoConvergence):
+        _lanczos.top_eigenpairs_of(product, d.size, 3, 1e-5)
+    assert 123 < sum(asked) < 330
+
+
 def test_lanczos_that_never_arrives_falls_back(monkeypatch):
     monkeypatch.setattr(_lanczos, "PATIENCE", 0)
     X = np.diag(np.linspace(2, 1, 400))
