@@ -92,7 +92,7 @@ def test_laws_of_preferences_activity_clusters_and_popularity():
     np.testing.assert_allclose(np.bincount(uneven.item_cluster) / 40_000, [0.7, 0.3], atol=0.012)
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.95, 1.0, 1.05, 1.5])
 def test_random_popularity_has_its_density(beta):
     data = simulate_interactions(
         10, 20_000, 1, popularity_law="random", popularity_exponents=(beta, beta), max_activity=1, rng=6

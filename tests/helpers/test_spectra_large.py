@@ -105,6 +105,18 @@ def test_the_basis_stays_orthogonal_over_many_blocks(seed):
     eigenpairs_of_diagonal(d, 20)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_directions_that_are_lost_leave_the_others_as_they_were(seed):
+    """Columns of very different lengths, whose order by length is not its own inverse, and one that depends on two."""
+    rng = np.random.default_rng(seed)
+    block = rng.standard_normal((30, 5)) * [1.0, 1e3, 1e-2, 1e4, 10.0]
+    block[:, 4] = 3 * block[:, 0] - block[:, 2]
+    Q, R = _lanczos._orthonormal(block, 1e-9)
+    assert Q.shape == (30, 4) and R.shape == (4, 5)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(4), atol=1e-14)
+    np.testing.assert_allclose(Q @ R, block, atol=1e-11)
+
+
 def test_lanczos_gives_up_after_some_fills_of_its_basis(monkeypatch):
     """The same look at a spectrum without gaps, which takes more than one: counted by what it asks for."""
     monkeypatch.setattr(_lanczos, "PATIENCE", 1)
