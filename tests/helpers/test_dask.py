@@ -93,7 +93,10 @@ def test_counts_add_up_exactly(scheduler, dtype, form):
         np.testing.assert_array_equal(gram(in_blocks(counts, rows, form)), exact.astype(float))
 
 
-@pytest.mark.parametrize("sigma", [np.logspace(0, -7, 12), np.r_[8.0, 4, 2, 1, np.zeros(8)], np.logspace(0, -3, 12)])
+@pytest.mark.parametrize(
+    "sigma",
+    [np.logspace(0, -7, 12), np.logspace(0, -4.5, 12), np.r_[8.0, 4, 2, 1, np.zeros(8)], np.logspace(0, -3, 12)],
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_small_values_are_told_from_zero(sigma, dtype):
     """XᵀX drowns them in the rounding of σ_1²; the triangle of X does not."""
@@ -114,6 +117,15 @@ def test_zeros_of_several_components_are_all_told(scheduler):
         rank = np.linalg.matrix_rank(X)
         found = spectrum(in_blocks(X, 5), min(rank + 1, 14)).sigma
         np.testing.assert_allclose(found, np.linalg.svd(X)[1][: found.size], atol=1e-13)
+
+
+def test_a_community_that_is_rounding_of_another_is_zero(scheduler):
+    rng = np.random.default_rng(8)
+    X = np.zeros((12, 7))
+    X[:6, :4], X[6:, 4:] = rng.random((6, 4)), 1e-17 * rng.random((6, 3))
+    found = spectrum(in_blocks(X, 5)).sigma
+    np.testing.assert_array_equal(found[4:], 0.0)
+    np.testing.assert_allclose(found[:4], np.linalg.svd(X[:6, :4])[1], rtol=1e-10)
 
 
 def test_communities_keep_their_zeros(scheduler):
@@ -154,6 +166,7 @@ def test_many_items_take_the_krylov_route(scheduler, monkeypatch):
     assert_same(found, data)
     np.testing.assert_allclose(found.V, krylov_spectrum([data], 4).V, atol=1e-10)
     assert type(spectrum(lazy, 40)) is Spectrum  # a basis would be no smaller than XᵀX
+    assert type(spectrum(lazy, 17)) is Spectrum  # 11 blocks of 17 + 20 vectors
     assert type(spectrum(lazy)) is Spectrum
     monkeypatch.setattr(spectra, "GRAM_ITEMS", 400)
     assert type(spectrum(lazy, 4)) is Spectrum
@@ -320,6 +333,8 @@ def test_bad_input_names_X(X, error, message):
 def test_a_bad_k_costs_no_pass(k, error):
     with pytest.raises(error, match="k takes an integer"):
         spectrum(lazy_of(((4,), (3,))), k)
+    with pytest.raises(error, match="k takes an integer"):
+        spectrum(lazy_of(((3,), (9,))), k)  # fewer users than items
 
 
 def test_without_a_dask_array_dask_is_not_imported():
