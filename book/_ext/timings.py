@@ -12,7 +12,7 @@ from pathlib import Path
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = "benchmarks/results"
-HEADS = ("Method", "CPU seconds", "in ours", "wall, in ours", "Memory", "Projector", "Missed")
+HEADS = ("Method", "CPU seconds", "CPU, × ours", "wall, × ours", "Memory", "Projector", "Missed")
 ERRORS = ("projector_error", "objective_gap")
 
 
@@ -50,7 +50,7 @@ def spread(row):
     if row["runs"] == "1":
         return f"{seconds(row['cpu'])} (once)"
     least, most = (seconds(row[f"cpu_{end}"]) for end in ("least", "most"))
-    return f"{seconds(row['cpu'])} ({least}\N{EN DASH}{most})"
+    return f"{seconds(row['cpu'])} ({least}\N{EN DASH}\N{WORD JOINER}{most})"
 
 
 def cells(row):

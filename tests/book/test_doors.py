@@ -186,6 +186,7 @@ def model():
     names = {name: getattr(cossim_helpers, name) for name in cossim_helpers.__all__}
     return names | {
         **{"np": np, "P": P, "Q": fit.B, "Q_2": fit.B, "A": fit.A, "B": fit.B, "E": fit.B, "N": fit.B, "X": data.X},
+        **{"blocks": np.array_split(P, 4)},
         **{"popularity": data.X.sum(axis=0), "label": data.item_cluster, "n_clusters": 3},
     }
 
@@ -210,6 +211,8 @@ def test_what_the_code_says_of_itself_is_so(model):
     scores = cossim_helpers.cosine_similarity((P @ Q.T).T)
     by_triangle = eval("cosine_similarity(Q @ R.T)", model | {"R": np.linalg.qr(P, mode="r")})
     np.testing.assert_allclose(by_triangle, scores, rtol=0, atol=1e-10)
+    by_blocks = {"R": eval("np.linalg.cholesky(gram(blocks)).T", model)}
+    np.testing.assert_allclose(eval("cosine_similarity(Q @ R.T)", model | by_blocks), scores, rtol=0, atol=1e-9)
     assert eval("np.abs(P.T @ P - Q.T @ Q).max()", model) < 1e-9 * np.abs(Q.T @ Q).max()
 
 
