@@ -17,11 +17,17 @@ as_root := $(if $(filter 0,$(shell id -u)),--allow-root) # JupyterLab refuses to
 in_processes := --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help book zip serve pdf lab data dask test test-binder test-site plain notebooks numbers symbols terms bench \
-  study lint lock clean
+.PHONY: help setup hook book zip serve pdf pdf-twice lab data dask test test-binder test-site plain newest links audit \
+  notebooks numbers symbols terms bench study lint lock release-check release clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(developer) $(real) $(cluster) ## once, for whoever changes the book: all that the other targets need but a browser
+	@echo "Set up in .venv. Checks before each commit, if you want them: make hook"
+
+hook: $(developer) ## have Git run the checks of `make lint` before each commit
+	$(bin)/pre-commit install
 
 book: $(reader) ## build the site from the stored outputs; a warning is an error
 	@rm -rf _build/html # or a page that the book no longer has would stay
@@ -37,6 +43,11 @@ serve: book ## build the site and show it at localhost (PORT=8000)
 
 pdf: $(reader) ## the book as a PDF of A4 pages; it says which LaTeX to install; the next `make book` offers it
 	$(bin)/python -m tools.pdf
+
+pdf-twice: pdf ## make the PDF again: the same bytes
+	cp _build/pdf/cosine-similarity-book.pdf _build/first.pdf
+	@$(MAKE) --no-print-directory pdf
+	cmp _build/first.pdf _build/pdf/cosine-similarity-book.pdf
 
 lab: $(reader) ## read and run the book in JupyterLab (NB=book/NN_name.ipynb opens that one)
 	$(bin)/jupyter lab $(as_root) --LabApp.default_url=/lab/tree/$(or $(NB),book/01_cosine_and_dot_product.ipynb) \
@@ -58,6 +69,15 @@ test-binder: $(developer) ## open and run the notebooks as Binder does, without 
 
 plain: book $(developer) ## build the site by plain Sphinx, without Jupyter Book: the same, and with the newest versions
 	$(bin)/python -m tools.plain
+
+newest: $(developer) ## run the tests and the notebooks with the newest versions that pyproject.toml allows
+	$(bin)/python -m tools.newest
+
+links: $(reader) ## whether links to outside still lead somewhere (needs the network)
+	$(bin)/python -m tools.links
+
+audit: $(developer) ## known advisories on the locked versions (needs the network)
+	$(bin)/python -m tools.advisories
 
 notebooks: $(real) $(cluster) ## execute the notebooks anew and store their outputs (NB=book/NN_name.ipynb for one)
 	$(bin)/python -m tools.notebooks $(NB)
@@ -91,6 +111,14 @@ lint: $(developer) ## check the style, the format and the type hints of the code
 
 lock: $(developer) ## resolve the requirements files anew from pyproject.toml
 	$(bin)/python tools/lock.py
+
+release-check: $(developer) ## whether all files agree on the version (TAG=v0.2.0: and are ready to be released as it)
+	$(bin)/python -m tools.release check "$$TAG"
+
+release: $(developer) ## the files of a release with their checksums and notes, in _build/release (TAG=v0.2.0)
+	$(bin)/python -m tools.release check "$${TAG:?is missing, such as TAG=v0.2.0}"
+	@$(MAKE) --no-print-directory pdf zip
+	$(bin)/python -m tools.release collect "$$TAG"
 
 clean: ## remove what the targets above have built, .venv apart
 	rm -rf _build .mypy_cache .pytest_cache .ruff_cache

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+TARGETS = ["setup", "test", "notebooks", "lint", "zip", "plain", "test-binder", "newest", "links", "audit", "hook"]
 
 
 def typed(tmp_path, target, user=1000):
@@ -24,7 +25,7 @@ def test_jupyterlab_runs_as_root_where_a_reader_is_root(tmp_path):
     assert "--allow-root" not in typed(tmp_path, "lab")
 
 
-@pytest.mark.parametrize("target", ["test", "notebooks", "lint", "zip", "plain", "test-binder"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_target_sets_up_what_it_needs(tmp_path, target):
     assert ".venv/bin/" in typed(tmp_path, target)
 
@@ -32,3 +33,10 @@ def test_a_target_sets_up_what_it_needs(tmp_path, target):
 def test_an_environment_is_set_up_anew_when_a_version_changes():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "$(reader): requirements.txt .binder/requirements.txt\n" in makefile
+
+
+def test_a_release_without_a_tag_stops_before_anything_is_built(tmp_path):
+    first = next(line for line in typed(tmp_path, "release").splitlines() if "tools.release" in line)
+    command = ["sh", "-c", first.replace(".venv/bin/python", "true")]
+    done = subprocess.run(command, capture_output=True, text=True, env={})
+    assert done.returncode != 0 and "TAG: is missing" in done.stderr

@@ -283,21 +283,68 @@ def test_the_peers_of_the_benchmarks_stay_in_an_environment_of_their_own():
     assert len(installs) == 1 and installs[0].startswith("\t.venv/bench/bin/python -m pip install")
 
 
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+GITHUB = ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+
+
+def schema(name, *paths):
+    return ["--builtin-schema", name, *paths]
 
 
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
-        ("check-jsonschema", ["--builtin-schema", "vendor.github-workflows", *WORKFLOWS]),
-        ("check-jsonschema", ["--builtin-schema", "vendor.citation-file-format", ROOT / "CITATION.cff"]),
-        ("zizmor", ["--offline", "--quiet", *WORKFLOWS]),
+        ("check-jsonschema", schema("vendor.github-workflows", *WORKFLOWS)),
+        ("check-jsonschema", schema("custom.github-workflows-require-timeout", *WORKFLOWS)),
+        ("check-jsonschema", schema("vendor.dependabot", GITHUB / "dependabot.yml")),
+        ("check-jsonschema", schema("vendor.citation-file-format", ROOT / "CITATION.cff")),
+        ("zizmor", ["--offline", "--quiet", "--pedantic", GITHUB]),
     ],
-    ids=["workflows", "citation", "security"],
+    ids=["workflows", "timeouts", "dependabot", "citation", "security"],
 )
-def test_the_workflows_and_the_citation_are_valid(tool, arguments):
+def test_what_others_read_is_valid(tool, arguments):
     done = subprocess.run([Path(sys.executable).with_name(tool), *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def steps(path):
+    """Yield the steps of a workflow, and its jobs that call another workflow."""
+    for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+        yield from job.get("steps", [job])
+
+
+def test_an_action_has_one_hash_with_its_version_beside_it():
+    pins = {}
+    for path in WORKFLOWS:
+        for name, rest in re.findall(r"uses: ([\w-]+/[\w-]+)(.*)", path.read_text(encoding="utf-8")):
+            assert re.fullmatch(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+", rest), (path.name, name)
+            assert pins.setdefault(name, rest) == rest, (path.name, name)
+    assert "actions/checkout" in pins
+
+
+def test_what_a_workflow_does_can_be_done_here():
+    """Each step is a make target of ours, or of the runner's own programs."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
+    runs = [step["run"] for path in WORKFLOWS for step in steps(path) if "run" in step]
+    made = {word for run in runs if run.startswith("make ") for word in run.split()[1:]}
+    known = {"lint", "test", "test-site", "test-binder", "release", "audit", "links", "newest", "plain"}
+    assert known <= made <= targets
+    others = {run.split()[0] for run in runs if not run.startswith("make ")}
+    assert others <= {"sudo", "sha256sum", "gh", "git"}
+
+
+def test_the_job_that_may_write_runs_no_code_of_the_repository():
+    for path in WORKFLOWS:
+        flow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert flow["permissions"] == {}
+        for name, job in flow["jobs"].items():
+            if "write" in job["permissions"].values():
+                assert name in ("publish", "deploy")
+                assert not [step for step in job["steps"] if "checkout" in step.get("uses", "")]
+                assert not [step for step in job["steps"] if step.get("run", "").startswith(("make", "python"))]
+            else:
+                assert job["permissions"] == {"contents": "read"}
 
 
 # The API page
