@@ -42,7 +42,9 @@ def check(source, settings, out):
 def of_the_book(root=ROOT, out=OUT):
     from jupyter_book.config import get_final_config
 
-    config, _ = get_final_config(user_yaml=root / "_config.yml", sourcedir=root)
+    config, _ = get_final_config(
+        user_yaml=root / "_config.yml", sourcedir=root, cli_config={"latex_individualpages": False}
+    )
     return check(root, config, out / "book")
 
 
@@ -57,7 +59,7 @@ def of_the_texts(root=ROOT, out=OUT):
         if not name.endswith(".md"):
             text = f"# {name}\n\n" + "\n".join(f"- <{address}>" for address in re.findall(r"https?://[^\s\"'>]+", text))
         (pages / f"{Path(name).stem}.md").write_text(text, encoding="utf-8")
-    settings = {"extensions": ["myst_parser"], "root_doc": Path(names[0]).stem, "project": "texts"}
+    settings = {"extensions": ["myst_parser"], "source_suffix": {".md": "markdown"}, "root_doc": Path(names[0]).stem}
     return check(pages, settings, out / "checked-texts")
 
 

@@ -3,6 +3,7 @@
 `case` says which case of the decision guide a loss is. tests/book/test_determines.py holds the guide's own rows to it.
 """
 
+from data_text import literal
 from sphinx.util.docutils import SphinxDirective
 
 from cossim_helpers import LOSSES, determined
@@ -34,8 +35,10 @@ def listed(losses):
     """Return the rows of these losses as a list-table in MyST; losses with the same answers share a row."""
     found = {}
     for row in map(determined, losses):
-        verdicts = [said(row.verdicts[name]) for name in ("item_item_value", "item_item_order")]
-        found.setdefault((case(row.loss), row.theorem, *verdicts, row.rule), []).append(f"**{row.label}**")
+        verdicts = [literal(said(row.verdicts[name])) for name in ("item_item_value", "item_item_order")]
+        found.setdefault((case(row.loss), row.theorem, *verdicts, literal(row.rule)), []).append(
+            f"**{literal(row.label)}**"
+        )
     rows = [HEADS]
     for (letter, theorem, *answers), names in found.items():
         of_case = f", case {letter}" if letter else ""

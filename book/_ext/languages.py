@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 import tracks
 from docutils import nodes
+from sphinx.errors import ExtensionError
 
 JAPANESE = r"[\u3040-\u30ff\u3400-\u9fff]"
 CHARACTERS = 500  # of Japanese that are read in a minute
@@ -19,7 +20,11 @@ CAPTION = re.compile(rf'<span class="caption-text">(?=[^<]*{JAPANESE})')
 
 def foreign(env):
     """Return {page: its metadata} of the pages that are not in English."""
-    return {page: metadata for page, metadata in env.metadata.items() if metadata.get("lang")}
+    found = {page: metadata for page, metadata in env.metadata.items() if metadata.get("lang")}
+    for page, metadata in found.items():
+        if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*", str(metadata["lang"])):
+            raise ExtensionError(f"{page}: lang is {metadata['lang']!r}; it must be such as ja or pt-BR")
+    return found
 
 
 # --- the time that it takes ---

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from data_text import parsed
 from docutils import nodes
 from IPython.core.inputtransformer2 import TransformerManager
 from sphinx import addnodes
@@ -255,7 +256,7 @@ class Claims(SphinxDirective):
         return links or ["no check yet"]
 
     def _fact(self, label, *content):
-        """A paragraph "label: content"; content is markdown, or nodes."""
+        """A paragraph "label: content"; content is words and formulas, or nodes."""
         paragraph = nodes.paragraph("", "", nodes.strong(text=f"{label}:"), nodes.Text(" "), classes=["claim-fact"])
         for part in content:
             paragraph += part if isinstance(part, nodes.Node) else self._inline(part)
@@ -265,7 +266,7 @@ class Claims(SphinxDirective):
         return self._parse(markdown)[0].children
 
     def _parse(self, markdown):
-        return self.parse_text_to_nodes(markdown)
+        return parsed(self, markdown)
 
 
 class AnchorChecks(SphinxTransform):

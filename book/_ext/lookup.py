@@ -5,6 +5,7 @@ error of the build.
 """
 
 import json
+from html import escape
 from pathlib import Path
 
 import yaml
@@ -62,7 +63,8 @@ def resolved(env, row):
     of_page = env.titles[page].astext()
     about = f"in {of_page}" if name != of_page else ""
     words = [str(word) for word in row["words"]]
-    return {"words": words, "page": page, "ids": anchors, "name": name, "about": about, "say": row["say"]}
+    shown = {"name": escape(name, quote=False), "about": escape(about, quote=False)}  # search.js shows them as HTML
+    return {"words": words, "page": page, "ids": anchors, **shown, "say": row["say"]}
 
 
 def write(app, pagename, templatename, context, doctree):

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from markupsafe import escape
 from sphinx.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def footer(now, python, url=None):
         commit = f'<a href="{url}/commit/{now.commit}">{commit}</a>'
     changes = " with local changes" if now.commit and not now.clean else ""
     unverified = "not verified in this checkout; run <code>make test</code>"
-    verified = f"verified with Python {python}" if python else unverified
+    verified = f"verified with Python {escape(python)}" if python else unverified
     return f"<p>Commit {commit}{changes}, {verified}.</p>"
 
 

@@ -9,6 +9,7 @@ import csv
 import math
 from pathlib import Path
 
+from data_text import literal
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = "benchmarks/results"
@@ -68,7 +69,7 @@ def not_run(rows):
         if row["note"]:
             reasons.setdefault(row["note"].removeprefix("not run: "), []).append(row["method"])
     said = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
-    return [f"Not run: {said}.", ""] if said else []
+    return [f"Not run: {literal(said)}.", ""] if said else []
 
 
 def listed(root, table, data, threads):
@@ -77,17 +78,17 @@ def listed(root, table, data, threads):
     for kernel, rows in chosen(read(root, table), data, threads).items():
         about = rows[0]
         size = f"{int(about['n']):,} × {int(about['p']):,}"
-        more = f", {int(about['nonzeros']):,} numbers, k = {about['k']}" if "nonzeros" in about else ""
+        more = f", {int(about['nonzeros']):,} numbers, k = {int(about['k'])}" if "nonzeros" in about else ""
         measured = [row for row in rows if not row["note"]]
         judged = any(row[key] for row in measured for key in ERRORS)
-        lines = [HEADS if judged else HEADS[:5], *map(cells, measured)]
+        lines = [HEADS if judged else HEADS[:5], *((literal(name), *rest) for name, *rest in map(cells, measured))]
         text += [
-            f"```{{list-table}} {size}{more}. Threads: {threads}. OpenBLAS kernel: {kernel}.",
+            f"~~~{{list-table}} {size}{more}. Threads: {threads}. OpenBLAS kernel: {literal(kernel)}.",
             ":header-rows: 1",
             "",
         ]
         text += ["\n  ".join(("* - " if n == 0 else "- ") + cell for n, cell in enumerate(line)) for line in lines]
-        text += ["```", "", *not_run(rows)]
+        text += ["~~~", "", *not_run(rows)]
     return "\n".join(text)
 
 

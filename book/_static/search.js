@@ -38,6 +38,7 @@
 
   const fold = (text) => text.normalize("NFKC").toLowerCase();
   const words = (text) => splitQuery(fold(text));
+  const escaped = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`); // as a part of HTML
   const plain = (html) => new DOMParser().parseFromString(html, "text/html").body.textContent.trim();
 
   function tokensOf(query) {
@@ -109,13 +110,13 @@
 
   function fromTitles(tokens) {
     const { docnames, titles, alltitles } = Search._index;
-    return Object.entries(alltitles).filter(([html]) => !html.includes("headerlink")).flatMap(([html, places]) => {
-      const title = plain(html); // those of boxes have no address, and solutions are found with their exercises
+    return Object.entries(alltitles).filter(([text]) => !text.includes("headerlink")).flatMap(([text, places]) => {
+      const title = text.trim(); // those of boxes have no address, and solutions are found with their exercises
       const sections = places.filter(([file, id]) => plain(titles[file]).endsWith(title) || (id && !/-solution-\d+$/.test(id)));
       return sections.map(([file, id]) => {
         const ofPage = plain(titles[file]).endsWith(title);
         const base = ofPage ? 60 : title.startsWith("Details: ") ? 45 : 50;
-        const shown = ofPage ? titles[file] : `${titles[file]} > ${html}`;
+        const shown = ofPage ? titles[file] : `${titles[file]} > ${escaped(text)}`;
         return { page: docnames[file], ids: [ofPage ? "" : id], html: shown, kind: "title", score: named(title, tokens, base) };
       });
     });
@@ -137,7 +138,7 @@
     const { docnames, titles, indexentries } = Search._index;
     return Object.entries(indexentries).flatMap(([entry, places]) =>
       places.filter(([, id]) => id?.startsWith("term-")).map(([file, id]) => {
-        const html = `${titles[file]} > ${spelled(entry, id.slice("term-".length))}`;
+        const html = `${titles[file]} > ${escaped(spelled(entry, id.slice("term-".length)))}`;
         return { page: docnames[file], ids: [id], html, kind: "term", score: named(entry, tokens, 62) };
       }),
     );
@@ -187,7 +188,7 @@
     }
     const title = block.querySelector(".admonition-title");
     const exercise = block.matches(".solution") && title?.querySelector('a[href*="#"]')?.getAttribute("href").split("#")[1];
-    return { ids: [exercise || block.id], title: title?.textContent ?? "" };
+    return { ids: [exercise || block.id], title: escaped(title?.textContent ?? "") };
   }
 
   const trimmed = (box) => box.textContent.replace(/\s+/g, " ").trim();

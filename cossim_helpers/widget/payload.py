@@ -165,14 +165,13 @@ def _markup(dial, presets):
         f"<b>{escape(preset['name'])}</b> <small></small></button>"
         for preset in presets
     ]
-    for name, text in {
+    parts = {
         "front": "".join(buttons[:FRONT]),
         "more": "".join(buttons[FRONT:]),
         "rows": "<tr><td></td><td></td><td></td><td></td><td class=cd-five></td></tr>"
         * min(10, len(dial.item_cluster) - 1),
-    }.items():
-        markup = markup.replace("{{" + name + "}}", text)
-    return markup
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], markup)  # at once: a part may hold such a place
 
 
 def _colors(name, count):
