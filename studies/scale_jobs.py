@@ -11,7 +11,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 from readings import gram_of
 from scale_sampler import AliasTables, draw_by_alias
 from seeds import filtered, mixed_weights, taken_once
@@ -258,17 +257,3 @@ def cost_of_alias(n_users, n_items, repeats=3):
     seconds = best_of(repeats, draw_by_alias, tables, n_users, MANY, 0)
     X, draws = draw_by_alias(tables, n_users, MANY, 0)
     return {"n_users": n_users, "n_items": n_items, "nonzeros": X.nnz, "draws": draws, "seconds": seconds}
-
-
-def law_of_alias(n_users):
-    """Two-sample z of how often each item, and each pair of neighbors, is taken: alias tables against exact draws."""
-    data = simulate_interactions(n_users, 40, 4, max_activity=12, rng=3)
-    tables = AliasTables(data.item_cluster, data.item_popularity)
-    ours, _ = draw_by_alias(tables, n_users, 12, 4)
-    both = []
-    for X in (data.X, ours):
-        counts = (sp.csr_array(X).T @ sp.csr_array(X)).toarray()
-        both.append(np.r_[np.diag(counts), np.diag(counts, 1)])
-    variance = sum(count * (1 - count / n_users) for count in both)
-    z = (both[0] - both[1]) / np.sqrt(variance)
-    return {"largest": abs(z).max(), "rms": np.sqrt(np.mean(z**2)), "numbers": len(z)}

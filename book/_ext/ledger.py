@@ -54,10 +54,9 @@ class Mark:
     runs: bool  # not marked skip, skipif or xfail
 
 
-def read_ledger(path: Path) -> tuple[list[dict], list[str]]:
-    """The claims, in order, and the ids of the pending ones."""
-    ledger = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return ledger["claims"], ledger["pending"]
+def read_ledger(path: Path) -> list[dict]:
+    """The claims, in order."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["claims"]
 
 
 def notebook_checks(path: Path) -> list[Check]:
@@ -178,15 +177,12 @@ class Claims(SphinxDirective):
         root = Path(self.env.srcdir)
         for file in _sources(self.env):
             self.env.note_dependency(file)
-        claims, pending = read_ledger(root / LEDGER)
+        claims = read_ledger(root / LEDGER)
         notebooks = {self.env.path2doc(str(path)): path for path in _notebooks(self.env)}
         checks = {doc: notebook_checks(path) for doc, path in notebooks.items()}
         marks = [mark for path in sorted(root.glob(TESTS)) for mark in marked_tests(path)]
 
-        content = self._parse(
-            f"The ledger holds {len(claims)} claims. {len(claims) - len(pending)} are checked, "
-            f"{len(pending)} {'is' if len(pending) == 1 else 'are'} pending."
-        )
+        content = self._parse(f"The ledger holds {len(claims)} claims.")
         for chapter in sorted({claim["chapter"] for claim in claims}):
             doc = next((doc for doc in notebooks if Path(doc).name.startswith(f"{chapter:02d}_")), None)
             title = f"Chapter {chapter}"
@@ -197,20 +193,16 @@ class Claims(SphinxDirective):
             section += self._parse(f"Checked in {{doc}}`/{doc}`." if doc else "This chapter is not in the book yet.")
             section += nodes.definition_list(
                 "",
-                *(
-                    self._claim(claim, claim["id"] in pending, checks, marks)
-                    for claim in claims
-                    if claim["chapter"] == chapter
-                ),
+                *(self._claim(claim, checks, marks) for claim in claims if claim["chapter"] == chapter),
                 classes=["claims"],
             )
             content.append(section)
         return content
 
-    def _claim(self, claim, pending, checks, marks):
+    def _claim(self, claim, checks, marks):
         anchor = f"claim-{claim['id']}"
-        state = "pending" if pending else claim["verdict"].split()[0]
-        badge = "holds if …" if claim["verdict"].startswith("holds if") and not pending else state
+        state = claim["verdict"].split()[0]
+        badge = "holds if …" if claim["verdict"].startswith("holds if") else state
         term = nodes.term(
             "",
             "",
@@ -223,7 +215,7 @@ class Claims(SphinxDirective):
         self.state.document.note_explicit_target(term, term)
 
         definition = nodes.definition("", *self._parse(claim["statement"]))
-        definition += self._fact("Verdict, if the checks confirm it" if pending else "Verdict", claim["verdict"])
+        definition += self._fact("Verdict", claim["verdict"])
         if "note" in claim:
             definition += self._fact("Instead", claim["note"])
         definition += self._fact("Source", claim["source"])

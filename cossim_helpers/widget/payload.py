@@ -31,12 +31,6 @@ def quantize(matrix) -> dict[str, object]:
     return {"base64": base64.b64encode(integers.tobytes()).decode(), "scale": scale.tolist()}
 
 
-def dequantize(coded) -> np.ndarray:
-    """The matrix that `quantize` coded, to its rounding: the oracle of what the browser decodes."""
-    integers = np.frombuffer(base64.b64decode(coded["base64"]), "<i2").reshape(len(coded["scale"]), -1)
-    return integers * np.array(coded["scale"])[:, None]
-
-
 def page_data(dial) -> dict[str, object]:
     """All that numbers.js and view.js know of a dial."""
     starts = {"own": _start(dial)}

@@ -123,7 +123,7 @@ def test_each_number_of_a_row_stands_below_its_head():
     assert timings.cells(a_row(runs="1", projector_error="", objective_gap=""))[1:] == (
         *("2.50\xa0(once)", "3.1", "5.2", "1234\xa0MB"),
     )
-    heads = ("Method", "CPU seconds", "in ours", "wall, in ours", "Memory", "Projector", "Missed")
+    heads = ("Method", "CPU seconds", "CPU, × ours", "wall, × ours", "Memory", "Projector", "Missed")
     assert heads == timings.HEADS and timings.ERRORS == ("projector_error", "objective_gap")
 
 
@@ -171,7 +171,9 @@ def test_exact_peers_come_near_only_where_there_are_many_items():
     rows = [one for one in RUN if one["method"] in EXACT[1:] and one["threads"] == "1"]
     few, many = ([one for one in rows if (int(one["p"]) > 1_000) == above] for above in (False, True))
     assert len(few) >= 8 and all(float(one["cpu_ratio"]) > 5 for one in few)
-    assert len(many) >= 4 and all(float(one["cpu_ratio_most"]) > 1 for one in many)  # not slower beyond the spread
+    assert len(many) >= 4 and all(float(one["cpu_ratio_least"]) > 1 for one in many)  # in each round
+    near = [float(one["cpu_ratio"]) for one in many if one["p"] == "5000"]
+    assert len(near) == 2 and all(1.03 < ratio < 1.2 for ratio in near)  # "a few percent", "by little"
 
 
 def test_two_threads_on_busy_cores_take_longer():
@@ -186,8 +188,7 @@ def test_where_we_lose():
         if float(one["cpu_ratio"]) < 1:
             lost.setdefault(one["data"], set()).add(one["method"])
     of_many = {"scikit-learn randomized_svd", "scikit-learn TruncatedSVD", "torch svd_lowrank"}
-    by_a_percent = {"SciPy svds, PROPACK"}  # which is exact: "about as long as the best of them"
-    assert lost == {"items": of_many | by_a_percent, "many items": of_many, "dense": {"Dask svd_compressed"}}
+    assert lost == {"items": of_many, "many items": of_many, "dense": {"Dask svd_compressed"}}
     memory = {one["method"]: float(one["peak_mb"]) for one in RUN if one["data"] == "many items"}
     assert memory["SciPy svds, ARPACK"] < memory[OURS]
 

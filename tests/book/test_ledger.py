@@ -11,7 +11,7 @@ import pytest
 from tools import toc
 
 ROOT = Path(__file__).parents[2]
-CLAIMS, PENDING = ledger.read_ledger(ROOT / ledger.LEDGER)
+CLAIMS = ledger.read_ledger(ROOT / ledger.LEDGER)
 IDS = [claim["id"] for claim in CLAIMS]
 NOTEBOOKS = {path: ledger.notebook_checks(path) for path in toc.notebooks()}
 MARKS = [mark for path in sorted(ROOT.glob(ledger.TESTS)) for mark in ledger.marked_tests(path)]
@@ -30,16 +30,11 @@ def labels_of(path):
 LABELS = {a or b for path in toc.pages() for a, b in labels_of(path)}
 
 
-def gaps(claims, pending, executed, tested):
+def gaps(claims, executed, tested):
     """What is wrong with the ledger, in words, given the executed checks (id, notebook) and the tested ids."""
-    in_notebooks = {claim for claim, _ in executed}
     found = []
     for claim in claims:
         name, chapter = claim["id"], f"{claim['chapter']:02d}_"
-        if name in pending:
-            if name in in_notebooks and name in tested:
-                found.append(f"{name}: a notebook and a unit test check it; take it off the pending list")
-            continue
         if name not in tested:
             found.append(f"{name}: no unit test that runs is marked with it")
         if not any(where.name.startswith(chapter) for checked, where in executed if checked == name):
@@ -75,14 +70,12 @@ def test_each_claim_is_well_formed(claim):
     assert malformed(claim) == []
 
 
-def test_ids_are_unique_and_pending_ones_exist():
+def test_ids_are_unique():
     assert [name for name, times in Counter(IDS).items() if times > 1] == []
-    assert [name for name, times in Counter(PENDING).items() if times > 1] == []
-    assert set(PENDING) <= set(IDS)
 
 
-def test_each_claim_is_checked_twice_or_pending():
-    assert gaps(CLAIMS, PENDING, EXECUTED, TESTED) == []
+def test_each_claim_is_checked_twice():
+    assert gaps(CLAIMS, EXECUTED, TESTED) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -154,21 +147,17 @@ def test_malformed_entries_are_found(change, complaint):
 
 
 @pytest.mark.parametrize(
-    ("pending", "executed", "tested", "complaints"),
+    ("executed", "tested", "complaints"),
     [
-        ([], {("a-claim", Path("03_x.ipynb"))}, {"a-claim"}, []),
-        ([], {("a-claim", Path("03_x.ipynb"))}, set(), ["no unit test"]),
-        ([], set(), {"a-claim"}, ["no executed check"]),
-        ([], {("a-claim", Path("04_x.ipynb"))}, {"a-claim"}, ["no executed check in chapter 3"]),
-        ([], set(), set(), ["no unit test", "no executed check"]),
-        (["a-claim"], {("a-claim", Path("03_x.ipynb"))}, {"a-claim"}, ["off the pending list"]),
-        (["a-claim"], {("a-claim", Path("03_x.ipynb"))}, set(), []),
-        (["a-claim"], set(), {"a-claim"}, []),
-        (["a-claim"], set(), set(), []),
+        ({("a-claim", Path("03_x.ipynb"))}, {"a-claim"}, []),
+        ({("a-claim", Path("03_x.ipynb"))}, set(), ["no unit test"]),
+        (set(), {"a-claim"}, ["no executed check"]),
+        ({("a-claim", Path("04_x.ipynb"))}, {"a-claim"}, ["no executed check in chapter 3"]),
+        (set(), set(), ["no unit test", "no executed check"]),
     ],
 )
-def test_gaps_are_found(pending, executed, tested, complaints):
-    found = gaps([GOOD], pending, executed, tested)
+def test_gaps_are_found(executed, tested, complaints):
+    found = gaps([GOOD], executed, tested)
     assert len(found) == len(complaints)
     assert all(complaint in message for complaint, message in zip(complaints, found, strict=True))
 

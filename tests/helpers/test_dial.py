@@ -28,7 +28,7 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum,
 )
-from cossim_helpers.widget.payload import FRONT, dequantize, quantize, style
+from cossim_helpers.widget.payload import FRONT, quantize, style
 
 ROOT = Path(__file__).parents[2]
 WIDGET = ROOT / "cossim_helpers" / "widget"
@@ -42,6 +42,12 @@ ARGUMENTS = {
     "lam": 400.0,
 }
 SHOWN = dial(**ARGUMENTS)
+
+
+def dequantize(coded):
+    """The matrix that `quantize` coded, to its rounding, as the browser decodes it."""
+    integers = np.frombuffer(base64.b64decode(coded["base64"]), "<i2").reshape(len(coded["scale"]), -1)
+    return integers * np.array(coded["scale"])[:, None]
 
 
 class Elements(html.parser.HTMLParser):
