@@ -285,6 +285,7 @@ def test_the_peers_of_the_benchmarks_stay_in_an_environment_of_their_own():
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+FORMS = sorted(path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config")
 
 
 def schema(name, *paths):
@@ -297,10 +298,12 @@ def schema(name, *paths):
         ("check-jsonschema", schema("vendor.github-workflows", *WORKFLOWS)),
         ("check-jsonschema", schema("custom.github-workflows-require-timeout", *WORKFLOWS)),
         ("check-jsonschema", schema("vendor.dependabot", GITHUB / "dependabot.yml")),
+        ("check-jsonschema", schema("vendor.github-issue-forms", *FORMS)),
+        ("check-jsonschema", schema("vendor.github-issue-config", GITHUB / "ISSUE_TEMPLATE" / "config.yml")),
         ("check-jsonschema", schema("vendor.citation-file-format", ROOT / "CITATION.cff")),
         ("zizmor", ["--offline", "--quiet", "--pedantic", GITHUB]),
     ],
-    ids=["workflows", "timeouts", "dependabot", "citation", "security"],
+    ids=["workflows", "timeouts", "dependabot", "forms", "issues", "citation", "security"],
 )
 def test_what_others_read_is_valid(tool, arguments):
     done = subprocess.run([Path(sys.executable).with_name(tool), *arguments], capture_output=True, text=True)
