@@ -17,8 +17,8 @@ as_root := $(if $(filter 0,$(shell id -u)),--allow-root) # JupyterLab refuses to
 in_processes := --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hook book zip serve pdf pdf-twice lab data dask test test-binder test-site plain newest links audit \
-  notebooks numbers symbols terms bench study lint lock release-check release clean
+.PHONY: help setup hook book zip serve pdf pdf-twice lab data dask test matrix newest test-binder test-site plain links \
+  audit notebooks numbers symbols terms bench study lint lock release-check release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ test: $(developer) $(real) $(cluster) ## unit tests, and every stored output of 
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(bin)/python -m pytest --nbval $(in_processes) book tests
 	@$(bin)/python book/_ext/provenance.py
 
+matrix: $(developer) ## the same outputs everywhere, some hours: Pythons, packages, kernels, folders (ONLY="oldest py313", KERNEL=Zen)
+	$(bin)/python -m tools.matrix $(ONLY) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(TESTS),--tests $(TESTS))
+
+newest: ## the tests and the notebooks with the newest versions that pyproject.toml allows: a row of the matrix
+	@$(MAKE) --no-print-directory matrix ONLY=newest
+
 test-site: book $(developer) ## the site in a headless browser: links, accessibility, weight, print (CHROMIUM=/path)
 	$(bin)/python -m pytest site_tests
 
@@ -69,9 +75,6 @@ test-binder: $(developer) ## open and run the notebooks as Binder does, without 
 
 plain: book $(developer) ## build the site by plain Sphinx, without Jupyter Book: the same, and with the newest versions
 	$(bin)/python -m tools.plain
-
-newest: $(developer) ## run the tests and the notebooks with the newest versions that pyproject.toml allows
-	$(bin)/python -m tools.newest
 
 links: $(reader) ## whether links to outside still lead somewhere (needs the network)
 	$(bin)/python -m tools.links

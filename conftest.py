@@ -1,6 +1,7 @@
 """What plain `pytest --nbval book` adds to nbval: every cell was executed, and every figure is compared.
 
-It takes the notebooks that _toc.yml lists. Copies that a reader has made beside them are run where they are named.
+It takes the notebooks that _toc.yml lists. Copies that a reader has made beside them are run where they are named. The
+cells of a notebook run in their order, in one process, whatever plugins are installed.
 
 nbval skips pictures. Here the PNGs that a cell draws are compared with those that it stores, in the same
 execution: their number, their size in pixels, their difference over the whole picture, and in each small tile
@@ -10,6 +11,7 @@ of it, so that one line that moves counts however large the picture is. The stor
 
 import base64
 import io
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -84,6 +86,30 @@ def pytest_ignore_collect(collection_path, config):
     named = {(config.invocation_params.dir / name.split("::")[0]).resolve() for name in config.args}
     if collection_path.suffix == ".ipynb" and collection_path not in named:
         return collection_path not in toc.notebooks(config.rootpath) or None
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """A notebook's cells stay together and in their order, also where a plugin shuffles the tests."""
+    cells = defaultdict(list)
+    for item in items:
+        if isinstance(item, IPyNbCell):
+            cells[item.parent].append(item)
+    for of_one in cells.values():
+        of_one.sort(key=lambda item: item.cell_num)
+    items[:] = [
+        one for item in items for one in (cells.pop(item.parent, []) if isinstance(item, IPyNbCell) else [item])
+    ]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A notebook's cells go to one process, also where nobody says so: `-n 2` alone would spread them."""
+    if config.getoption("dist") in ("load", "worksteal"):
+        from xdist.scheduler import LoadFileScheduling
+
+        return LoadFileScheduling(config, log)
     return None
 
 

@@ -26,7 +26,7 @@ def peak_memory() -> float:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        of_line = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        of_line = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
         return int(of_line["VmHWM"].split()[0]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

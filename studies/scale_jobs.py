@@ -47,7 +47,7 @@ def memory_peak():
     """Megabytes that this process has held at most."""
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss would count the process that started this one
-        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        [line] = [line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) / 1e3
     import resource
 

@@ -33,7 +33,7 @@ from bs4 import BeautifulSoup
 from jupyter_client.session import Session
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 
-from tools import toc
+from tools import pythons, toc
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "reader/book"  # any will do: the pages take it from the environment
@@ -78,12 +78,8 @@ def copy_tracked_files(folder, root=ROOT):
 def find_python(runtime):
     """Return a Python of the version that .binder/runtime.txt asks for, or this one, and say which it is."""
     version = runtime.strip().removeprefix("python-")
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = [shutil.which(f"python{version}"), *pyenv.glob(f"{version}.*/bin/python3")]
-    for python in filter(None, found):
-        asked = [python, "-c", "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"]
-        if subprocess.run(asked, capture_output=True, text=True).stdout.strip() == version:
-            return str(python), f"Python {version}, as runtime.txt asks"
+    if python := pythons.find(version):
+        return python, f"Python {version}, as runtime.txt asks"
     this = "{}.{}".format(*sys.version_info)
     return sys.executable, f"Python {this}: no Python {version}, which runtime.txt asks for, is installed here"
 
@@ -158,7 +154,7 @@ def serve(python, folder, home):
     """Run JupyterLab on a free port of this machine, with a token."""
     runtime = home / "runtime"
     command = [python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
-    with open(home / "server.log", "w") as log:
+    with open(home / "server.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(
             [*command, f"--ServerApp.root_dir={folder}"],
             env=environment_of(python, home, JUPYTER_RUNTIME_DIR=str(runtime)),

@@ -253,11 +253,12 @@ def test_calls_alternate_each_in_its_own_process(tmp_path):
         "    with (Path(__file__).parent / 'calls').open('a') as file:\n"
         "        file.write(f\"{sys.argv[1]} {os.getpid()} {os.environ['OMP_NUM_THREADS']}\\n\")\n"
         "    return b'x' * (int(sys.argv[2]) << 20)\n"
-        "serve(call, lambda found: {'projector_error': len(found) >> 20})\n"
+        "serve(call, lambda found: {'projector_error': len(found) >> 20})\n",
+        encoding="utf-8",
     )
     commands = {"a": [str(script), "a", "1"], "b": [str(script), "b", "300"]}
     reports = interleaved(commands, 3, 2, "Haswell")
-    calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
+    calls = [line.split() for line in (tmp_path / "calls").read_text(encoding="utf-8").splitlines()]
     assert [name for name, *_ in calls] == ["a", "b", "b", "a", "a", "b"]
     assert len({pid for _, pid, _ in calls}) == 2 and {threads for *_, threads in calls} == {"2"}
     assert sys.executable and [report["round"] for report in reports["a"]] == [0, 1, 2]

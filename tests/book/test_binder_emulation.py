@@ -84,15 +84,17 @@ def write_book(folder):
     pages = folder / "book"
     pages.mkdir()
     for name, (cells, _) in NOTEBOOKS.items():
-        (pages / f"{name}.ipynb").write_text(notebook(cells))
-    (pages / "text.md").write_text("# Text")
+        (pages / f"{name}.ipynb").write_text(notebook(cells), encoding="utf-8")
+    (pages / "text.md").write_text("# Text", encoding="utf-8")
     chapters = [{"file": f"book/{name}"} for name in ("no_package", "stderr", "text")]
-    (folder / "_toc.yml").write_text(yaml.safe_dump({"format": "jb-book", "root": "book/good", "chapters": chapters}))
+    (folder / "_toc.yml").write_text(
+        yaml.safe_dump({"format": "jb-book", "root": "book/good", "chapters": chapters}), encoding="utf-8"
+    )
     (folder / ".binder").mkdir()
-    (folder / ".binder" / "runtime.txt").write_text("python-3.11\n")
+    (folder / ".binder" / "runtime.txt").write_text("python-3.11\n", encoding="utf-8")
     workflow = folder / ".github" / "workflows" / "publish.yml"
     workflow.parent.mkdir(parents=True)
-    workflow.write_text("on: {push: {branches: [main]}}\n")
+    workflow.write_text("on: {push: {branches: [main]}}\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -205,14 +207,14 @@ def test_only_what_git_knows_is_copied(tmp_path):
     root, folder = tmp_path / "root", tmp_path / "folder"
     (root / "book").mkdir(parents=True)
     for name in ("book/ü 1.ipynb", "gone", "new"):
-        (root / name).write_text(name)
+        (root / name).write_text(name, encoding="utf-8")
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     subprocess.run(["git", "add", "book", "gone"], cwd=root, check=True)
     (root / "gone").unlink()
-    (root / "book" / "ü 1.ipynb").write_text("changed")
+    (root / "book" / "ü 1.ipynb").write_text("changed", encoding="utf-8")
     binder.copy_tracked_files(folder, root)
     assert [path.name for path in folder.rglob("*") if path.is_file()] == ["ü 1.ipynb"]
-    assert (folder / "book" / "ü 1.ipynb").read_text() == "changed"
+    assert (folder / "book" / "ü 1.ipynb").read_text(encoding="utf-8") == "changed"
 
 
 @pytest.mark.parametrize("git", [True, False], ids=["unknown to git", "no git"])
@@ -220,7 +222,7 @@ def test_without_a_clone_all_files_are_taken_but_what_is_made(tmp_path, monkeypa
     root, folder = tmp_path / "ü 1", tmp_path / "folder"
     for name in ("book/a.ipynb", ".binder/requirements.txt", ".venv/b", "_build/c", "tools/__pycache__/d.pyc"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(name)
+        (root / name).write_text(name, encoding="utf-8")
     if not git:
         monkeypatch.setenv("PATH", "")
     binder.copy_tracked_files(folder, root)
@@ -233,7 +235,7 @@ def test_an_edit_that_no_notebook_would_see_is_noticed(tmp_path):
     for name in ("folder", "elsewhere"):
         (tmp_path / name / "cossim_helpers").mkdir(parents=True)
         for module in ("__init__.py", binder.EDITED):
-            (tmp_path / name / "cossim_helpers" / module).write_text("A = 1\n")
+            (tmp_path / name / "cossim_helpers" / module).write_text("A = 1\n", encoding="utf-8")
     folder = tmp_path / "folder"
     (folder / "book").mkdir()
 
@@ -243,7 +245,7 @@ def test_an_edit_that_no_notebook_would_see_is_noticed(tmp_path):
     edit(folder)
     with pytest.raises(RuntimeError, match=r"has no effect: notebooks import .*elsewhere"):
         edit(tmp_path / "elsewhere")
-    assert (folder / "cossim_helpers" / binder.EDITED).read_text() == "A = 1\n"
+    assert (folder / "cossim_helpers" / binder.EDITED).read_text(encoding="utf-8") == "A = 1\n"
 
 
 def test_binder_finds_nothing_at_the_root_to_install_anew_for_each_commit():
@@ -281,7 +283,7 @@ def test_an_extension_that_does_not_fit_is_noticed(monkeypatch, tmp_path, extens
     monkeypatch.setattr(binder, "call", lambda *command, **options: extensions)
     monkeypatch.setattr(binder, "refuse_deaf_edits", lambda *_: None)
     (tmp_path / ".binder").mkdir()
-    (tmp_path / ".binder" / "requirements.txt").write_text("")
+    (tmp_path / ".binder" / "requirements.txt").write_text("", encoding="utf-8")
     if "not compatible" in extensions:
         with pytest.raises(RuntimeError, match="not compatible"):
             binder.install(sys.executable, tmp_path, tmp_path)

@@ -58,7 +58,12 @@ def test_no_title_breaks_out_of_the_link():
     line = str(errata.link("https://github.com/ada/book", 'a"b', '<i>"><script>alert(1)</script></i>', "c" * 40))
     assert re.fullmatch(r'<p class="erratum d-print-none"><a href="[^"<>]*">[^<>]*</a></p>\n', line)
     asked = parse_qs(urlsplit(links(line)[0]).query)
-    assert asked == {"template": ["erratum.yml"], "title": ['Erratum: ">alert(1)'], "page": ['a"b'], "commit": ["c" * 40]}
+    assert asked == {
+        "template": ["erratum.yml"],
+        "title": ['Erratum: ">alert(1)'],
+        "page": ['a"b'],
+        "commit": ["c" * 40],
+    }
     assert "commit" not in links(str(errata.link("https://github.com/ada/book", "a", "A")))[0]
 
 

@@ -13,7 +13,7 @@ TARGETS = ["setup", "test", "notebooks", "lint", "zip", "plain", "test-binder", 
 
 def typed(tmp_path, target, user=1000):
     """Return the commands of a target for a user of this number."""
-    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n")
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n", encoding="utf-8")
     (tmp_path / "id").chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     command = ["make", "--dry-run", f"PYTHON={sys.executable}", target]

@@ -188,10 +188,14 @@ def folder(tmp_path):
     claim = {"id": "a-claim", "source": "§2.1", "statement": "It is 0.36.", "verdict": "holds", "chapter": 1}
     (tmp_path / "book").mkdir()
     (tmp_path / "cossim_helpers").mkdir()
-    (tmp_path / "book" / "01_one.ipynb").write_text(dumps(notebook))
-    (tmp_path / "book" / "index.md").write_text("# Title\n\nIn {doc}`01_one` it is 0.36, of 300 items, twice.\n")
-    (tmp_path / "cossim_helpers" / "claims.yml").write_text(yaml.safe_dump({"claims": [claim]}))
-    (tmp_path / "cossim_helpers" / "defaults.py").write_text("def f(n_items=300):\n    return n_items\n")
+    (tmp_path / "book" / "01_one.ipynb").write_text(dumps(notebook), encoding="utf-8")
+    (tmp_path / "book" / "index.md").write_text(
+        "# Title\n\nIn {doc}`01_one` it is 0.36, of 300 items, twice.\n", encoding="utf-8"
+    )
+    (tmp_path / "cossim_helpers" / "claims.yml").write_text(yaml.safe_dump({"claims": [claim]}), encoding="utf-8")
+    (tmp_path / "cossim_helpers" / "defaults.py").write_text(
+        "def f(n_items=300):\n    return n_items\n", encoding="utf-8"
+    )
     assert bind(Book(tmp_path), Book(tmp_path).texts, CHOICES, {"01_one.ipynb", "index.md", "claims.yml"}) == 0
     return tmp_path
 
@@ -207,14 +211,14 @@ def problems(folder):
 
 
 def change(folder, old, new, name="book/01_one.ipynb"):
-    before = (folder / name).read_text()
+    before = (folder / name).read_text(encoding="utf-8")
     assert before.count(old) == 1
-    (folder / name).write_text(before.replace(old, new))
+    (folder / name).write_text(before.replace(old, new), encoding="utf-8")
 
 
 def test_a_bound_book_has_no_problems_and_its_notebook_is_in_normal_form(folder):
     assert problems(folder) == []
-    text = (folder / "book" / "01_one.ipynb").read_text()
+    text = (folder / "book" / "01_one.ipynb").read_text(encoding="utf-8")
     assert dumps(normalize(loads(text))) == text
 
 
@@ -257,7 +261,7 @@ def test_a_check_line_more_moves_no_number(folder):
 def with_table(folder, *rows):
     """Let the cell show the same numbers, but those of the first line in a table."""
     path = folder / "book" / "01_one.ipynb"
-    notebook = loads(path.read_text())
+    notebook = loads(path.read_text(encoding="utf-8"))
     cell = next(cell for cell in notebook.cells if cell.id == "c")
     table = Table("Mean cosine", ("", "within", "elsewhere"), rows)
     ok, _, rest = PRINTED.splitlines(keepends=True)
@@ -265,7 +269,7 @@ def with_table(folder, *rows):
         nbformat.v4.new_output("execute_result", data=table._repr_mimebundle_(), execution_count=1),
         nbformat.v4.new_output("stream", name="stdout", text=rest + ok),
     ]
-    path.write_text(dumps(normalize(notebook)))
+    path.write_text(dumps(normalize(notebook)), encoding="utf-8")
 
 
 def test_numbers_of_a_table_count_in_its_order_and_where_it_stands(folder):
@@ -294,15 +298,15 @@ def test_bindings_that_hold_are_kept_when_a_sentence_changes(folder):
 
 def test_what_is_certain_is_bound_and_what_is_not_is_printed(folder, capsys):
     path = folder / "book" / "01_one.ipynb"
-    notebook = loads(path.read_text())
+    notebook = loads(path.read_text(encoding="utf-8"))
     for cell in notebook.cells:
         cell.metadata.pop("numbers", None)
-    path.write_text(dumps(notebook))
+    path.write_text(dumps(notebook), encoding="utf-8")
     assert bind_all(folder) == 6  # of nine, 0.36 and twice 0.89 are certain
     printed = capsys.readouterr().out
     assert "m:3 = c#3   | [9] of 10 seeds" in printed  # one digit is not distinctive
     assert "m:5 = c@1   | users = [20_000]" in printed  # a setting is never certain
-    (folder / "choices").write_text(printed.replace("m:6 = c#5", "m:6 = above c#5"))
+    (folder / "choices").write_text(printed.replace("m:6 = c#5", "m:6 = above c#5"), encoding="utf-8")
     assert bind_all(folder, read_choices(folder / "choices")) == 0
     assert problems(folder) == []
 

@@ -13,12 +13,12 @@ def test_a_difference_between_two_sites_is_noticed(tmp_path):
     for folder in (one, two):
         (folder / "book").mkdir(parents=True)
         for name in ("book/a.html", "index.html", ".buildinfo"):
-            (folder / name).write_text("the same")
-    (one / ".buildinfo").write_text("settings")
+            (folder / name).write_text("the same", encoding="utf-8")
+    (one / ".buildinfo").write_text("settings", encoding="utf-8")
     assert plain.differences(one, two) == []
-    (one / "book" / "a.html").write_text("the sane")  # of the same length
+    (one / "book" / "a.html").write_text("the sane", encoding="utf-8")  # of the same length
     (two / "index.html").unlink()
-    (two / "more").write_text("")
+    (two / "more").write_text("", encoding="utf-8")
     assert plain.differences(one, two) == ["book/a.html", "index.html", "more"]
 
 
@@ -26,7 +26,7 @@ def test_a_build_that_fails_leaves_no_settings_behind(tmp_path, monkeypatch):
     """With a conf.py at its root, jupyter-book would take these for the book's."""
 
     def run(*command, **options):
-        (tmp_path / "conf.py").write_text("")
+        (tmp_path / "conf.py").write_text("", encoding="utf-8")
         raise subprocess.CalledProcessError(2, command)
 
     monkeypatch.setattr(plain, "ROOT", tmp_path)

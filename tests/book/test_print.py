@@ -248,7 +248,9 @@ def test_a_page_that_is_listed_is_in_the_book(latex):
 
 def test_each_environment_is_defined_and_closed(latex):
     defined = re.findall(
-        r"^\\newenvironment\{(\w+)\}", (ROOT / "book" / "_ext" / "in_print.tex").read_text(), re.MULTILINE
+        r"^\\newenvironment\{(\w+)\}",
+        (ROOT / "book" / "_ext" / "in_print.tex").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     begun, closed = (re.findall(rf"\\{word}\{{(book\w+)\}}", latex) for word in ("begin", "end"))
     assert Counter(begun) == Counter(closed)

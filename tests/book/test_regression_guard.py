@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import matplotlib.image
 import numpy as np
 import pytest
 
-from conftest import figure_differences, tile_rms
+from conftest import figure_differences, pytest_xdist_make_scheduler, tile_rms
 
 ROOT = Path(__file__).parents[2]
 CURVE = "fig, ax = plt.subplots(figsize=(4, 3), layout='constrained')\nax.plot([0, 1, {}])\nplt.show()"
@@ -56,7 +57,7 @@ def original(tmp_path_factory):
         code(CURVE.format("4")),
         code("import ipywidgets\nipywidgets.interact(lambda k: k, k=3);", "nbval-ignore-output", "remove-output"),
     )
-    path.write_text(json.dumps(page))
+    path.write_text(json.dumps(page), encoding="utf-8")
     done = make_notebooks(path)
     assert done.returncode == 0, done.stderr
     return folder
@@ -69,9 +70,9 @@ def folder(original, tmp_path):
 
 def edit(folder, change, name="page"):
     path = folder / "book" / f"{name}.ipynb"
-    stored = json.loads(path.read_text())
+    stored = json.loads(path.read_text(encoding="utf-8"))
     change(stored["cells"])
-    path.write_text(json.dumps(stored))
+    path.write_text(json.dumps(stored), encoding="utf-8")
 
 
 def stored_figure(cells):
@@ -161,6 +162,29 @@ def test_a_notebook_that_was_never_executed_fails(folder):
     done = nbval(folder)
     assert done.returncode != 0
     assert "never executed" in done.stdout + done.stderr
+
+
+def test_a_plugin_that_shuffles_leaves_the_cells_of_a_notebook_in_their_order(folder):
+    (folder / "mixer.py").write_text(
+        "import pytest\n\n\n@pytest.hookimpl(tryfirst=True)\ndef pytest_collection_modifyitems(items):\n"
+        "    items[:] = items[1::2] + items[::-2]\n",  # cells of two notebooks, and mixed
+        encoding="utf-8",
+    )
+    shutil.copy(folder / "book" / "page.ipynb", folder / "book" / "again.ipynb")
+    (folder / "book" / "test_one.py").write_text("def test_one():\n    pass\n", encoding="utf-8")
+    done = nbval(folder, "-p", "mixer", "--collect-only", "book/test_one.py")
+    found = [line.partition("/")[2] for line in done.stdout.splitlines() if "::" in line]
+    cells = [[f"{name}.ipynb::Cell {number}" for number in range(3)] for name in ("page", "again")]
+    assert sorted(found) == sorted([*cells[0], *cells[1], "test_one.py::test_one"])
+    places = [[found.index(cell) for cell in of_one] for of_one in cells]
+    assert all(of_one == list(range(of_one[0], of_one[0] + 3)) for of_one in places), found
+
+
+@pytest.mark.parametrize(("dist", "by"), [("load", "file"), ("worksteal", "file"), ("loadscope", None), ("no", None)])
+def test_processes_that_share_tests_share_no_notebook(monkeypatch, dist, by):
+    monkeypatch.setattr("xdist.scheduler.LoadFileScheduling", lambda config, log: "file")
+    config = SimpleNamespace(getoption={"dist": dist}.get)
+    assert pytest_xdist_make_scheduler(config, None) == by
 
 
 def test_noise_below_the_tolerance_passes_and_tiles_are_compared_one_by_one():

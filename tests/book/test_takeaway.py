@@ -21,9 +21,9 @@ def site(tmp_path):
     folder = tmp_path / "ü 1" / "html"
     for name in ("index.html", "404.html", ".buildinfo", "_static/a.js", f"_static/{takeaway.NAME}.pdf"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name)
+        (folder / name).write_text(name, encoding="utf-8")
     (folder / "run" / "pyodide-1").mkdir(parents=True)
-    (folder / "run" / "pyodide-1" / "python.wasm").write_text("46 MB")
+    (folder / "run" / "pyodide-1" / "python.wasm").write_text("46 MB", encoding="utf-8")
     return folder
 
 
@@ -40,7 +40,7 @@ def test_the_zip_depends_on_the_pages_alone(site, tmp_path):
         assert archive.testzip() is None
         kept = {(entry.date_time, entry.external_attr >> 16) for entry in archive.infolist()}
     assert kept == {((1980, 1, 1, 0, 0, 0), 0o644)}
-    (site / "index.html").write_text("changed")
+    (site / "index.html").write_text("changed", encoding="utf-8")
     takeaway.write_zip(site, two)
     assert one.read_bytes() != two.read_bytes()
 
@@ -78,10 +78,10 @@ def test_a_page_of_the_zip_names_neither_file():
 
 def test_a_pdf_of_older_pages_is_left_out(tmp_path):
     source, printed = tmp_path / "index.md", tmp_path / "book.pdf"
-    source.write_text("")
+    source.write_text("", encoding="utf-8")
     assert takeaway.present(printed, [source], {}) == []
     assert takeaway.present(printed, [source], {"BOOK_ZIP": "1"}) == ["zip"]
-    printed.write_text("")
+    printed.write_text("", encoding="utf-8")
     os.utime(source, (1_000, 1_000))
     assert takeaway.present(printed, [source], {"BOOK_ZIP": "1"}) == ["pdf", "zip"]
     os.utime(printed, (999, 999))
@@ -105,16 +105,16 @@ def test_a_notebook_without_that_comment_stays():
 def test_the_zip_is_written_last_and_once(site, monkeypatch):
     notebook = json.dumps({"cells": [{"cell_type": "code", "source": ["# alone\n", "import cossim_helpers"]}]})
     (site / "_sources").mkdir()
-    (site / "_sources" / "a.ipynb").write_text(notebook)
+    (site / "_sources" / "a.ipynb").write_text(notebook, encoding="utf-8")
     monkeypatch.setattr(takeaway.provenance, "repository_url", lambda: "https://github.com/ada/book")
     printed = Path(site.parent, f"{takeaway.NAME}.pdf")
-    printed.write_text("%PDF")
+    printed.write_text("%PDF", encoding="utf-8")
     monkeypatch.setattr(takeaway, "PRINTED", printed)
     app = type(
         "App", (), {"outdir": site, "take_along": ["pdf", "zip"], "builder": type("Builder", (), {"name": "html"})}
     )
     takeaway.finish(app, None)
-    assert (site / "_static" / printed.name).read_text() == "%PDF"
+    assert (site / "_static" / printed.name).read_text(encoding="utf-8") == "%PDF"
     content = (site / "_static" / f"{takeaway.NAME}.zip").read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert "https://github.com/ada/book" in archive.read(f"{takeaway.NAME}/_sources/a.ipynb").decode()

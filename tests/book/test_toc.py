@@ -27,13 +27,13 @@ GLOB = re.compile(r"""(?:BOOK|ROOT|root|"book"\))\.r?glob\([^\n]*(?:ipynb|\.md)"
 def folder(tmp_path):
     """A book of one chapter and one page, with what JupyterLab leaves beside it; the copies cannot run."""
     (tmp_path / "book" / ".ipynb_checkpoints").mkdir(parents=True)
-    (tmp_path / "book" / "01_one.ipynb").write_text(NOTEBOOK)
+    (tmp_path / "book" / "01_one.ipynb").write_text(NOTEBOOK, encoding="utf-8")
     for name in COPIES:
-        (tmp_path / name).write_text(NOTEBOOK.replace("1;", "1 / 0"))
+        (tmp_path / name).write_text(NOTEBOOK.replace("1;", "1 / 0"), encoding="utf-8")
     for name in ("index", "draft", "404"):
-        (tmp_path / "book" / f"{name}.md").write_text("# Text")
+        (tmp_path / "book" / f"{name}.md").write_text("# Text", encoding="utf-8")
     contents = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "book/01_one"}]}
-    (tmp_path / "_toc.yml").write_text(yaml.safe_dump(contents))
+    (tmp_path / "_toc.yml").write_text(yaml.safe_dump(contents), encoding="utf-8")
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
@@ -50,7 +50,7 @@ def test_the_table_of_contents_says_what_the_book_is(folder):
 
 def test_numbers_are_read_from_the_book_alone(folder):
     (folder / "cossim_helpers").mkdir()
-    (folder / "cossim_helpers" / "claims.yml").write_text("claims: []")
+    (folder / "cossim_helpers" / "claims.yml").write_text("claims: []", encoding="utf-8")
     assert set(Book(folder).notebooks) == {"01_one.ipynb"}
 
 

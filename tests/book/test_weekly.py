@@ -1,4 +1,4 @@
-"""The tools of the weekly workflow, without the network: links to outside, advisories on the locks, newest versions."""
+"""The tools of the weekly workflow, without the network: links to outside, advisories on the locks."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import advisories, links, newest
+from tools import advisories, links
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,20 +152,3 @@ def test_every_lock_is_asked_about():
     assert set(advisories.LOCKS) == there | {".binder/requirements.txt"}
     count = sum("==" in line for lock in advisories.LOCKS for line in (ROOT / lock).read_text("utf-8").splitlines())
     assert 150 < len(advisories.locked()) <= count
-
-
-# Newest versions
-
-
-def test_the_newest_versions_of_all_that_the_tests_need_are_installed(monkeypatch, tmp_path):
-    commands = []
-    monkeypatch.setattr(newest, "run", lambda *command, **options: commands.append(list(map(str, command))) or 0)
-    assert newest.main() == 0
-    made, wanted, _, _, tests = commands
-    python = str(newest.FOLDER / "bin" / "python")
-    assert made[-1] == str(newest.FOLDER)
-    assert wanted[-6:] == ["--quiet", "--python", python, "--group=dev", "--editable", ".[data,dask]"]
-    assert tests[:3] == [python, "-m", "pytest"] and tests[-2:] == ["book", "tests"]
-    monkeypatch.setattr(newest, "run", lambda *command, **options: 1)
-    with pytest.raises(SystemExit, match=r"-m venv --clear .* fails"):
-        newest.install(tmp_path)

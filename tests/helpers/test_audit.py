@@ -749,7 +749,7 @@ def test_exit_codes(files, tmp_path, capsys):
     assert main(["audit", files["items"], "--fail-under", "0", *quick]) == 0
     np.save(tmp_path / "noise.npy", RNG.normal(size=EQ5.B.shape))
     assert main(["compare", files["items"], str(tmp_path / "noise.npy"), "--fail-under", "0.9"]) == 1
-    (tmp_path / "bad.csv").write_text("1,2\n3,nan\n5,6\n")
+    (tmp_path / "bad.csv").write_text("1,2\n3,nan\n5,6\n", encoding="utf-8")
     np.save(tmp_path / "users2.npy", users(EQ2))
     pinned = [files["again"], "--other", str(tmp_path / "users2.npy"), "--trained", "squared"]
     assert main(["audit", *pinned, "--fail-under", "1", *quick]) == 0  # pinned is 1, which is not below 1
@@ -802,7 +802,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_one_line_and_exit_code_2(name, files, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bad.csv").write_text("1,2\n3,nan\n5,6\n")
+    (tmp_path / "bad.csv").write_text("1,2\n3,nan\n5,6\n", encoding="utf-8")
     (tmp_path / "x.pkl").write_bytes(b"cos\nsystem\n(S'echo run'\ntR.")
     (
         np.save("two.npy", GOOD[:2]),

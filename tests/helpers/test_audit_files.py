@@ -102,7 +102,7 @@ def test_bfloat16_is_the_upper_half_of_float32(tmp_path):
 def test_a_key_chooses(tmp_path):
     np.savez(tmp_path / "two.npz", a=E, b=2 * E)
     np.testing.assert_array_equal(read_vectors(tmp_path / "two.npz", key="b").rows, 2 * E)
-    (tmp_path / "a.jsonl").write_text(json.dumps({"a": [1, 2], "b": [3, 4]}))
+    (tmp_path / "a.jsonl").write_text(json.dumps({"a": [1, 2], "b": [3, 4]}), encoding="utf-8")
     np.testing.assert_array_equal(read_vectors(tmp_path / "a.jsonl", key="b").rows, [[3, 4]])
 
 
@@ -255,7 +255,7 @@ def test_no_regular_file_is_named():
 
 
 def test_numbers_beyond_float32_in_text_do_not_warn(tmp_path):
-    (tmp_path / "a.vec").write_text("2 2\na 1e39 2\nb 3 4\n")
+    (tmp_path / "a.vec").write_text("2 2\na 1e39 2\nb 3 4\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isinf(read_vectors(tmp_path / "a.vec").rows[0, 0])  # refused by its place, see `as_vectors`

@@ -209,13 +209,13 @@ def made_once(block_id, folder):
     The four are not added up by then, so the part of the other one dies with him.
     """
     number, me, made = block_id[0], os.getpid(), os.path.join(folder, "made")
-    with open(made, "a+") as lines:
+    with open(made, "a+", encoding="utf-8") as lines:
         lines.seek(0)
         others = [int(one) for one, maker in map(str.split, lines.read().splitlines()) if int(maker) == me]
         lines.write(f"{number} {me}\n")
     if any(one // 4 == number // 4 for one in others):
         try:
-            with open(os.path.join(folder, "dead"), "x") as name:
+            with open(os.path.join(folder, "dead"), "x", encoding="utf-8") as name:
                 name.write(str(me))
         except FileExistsError:
             pass
@@ -232,8 +232,8 @@ def test_a_worker_killed_in_the_middle_changes_no_bit(cluster, tmp_path, compute
     cluster.wait_for_workers(2)
     before = set(cluster.run(os.getpid).values())
     found = compute(da.map_blocks(made_once, folder=str(tmp_path), **shape))
-    made = [tuple(map(int, line.split())) for line in (tmp_path / "made").read_text().splitlines()]
-    dead = int((tmp_path / "dead").read_text())
+    made = [tuple(map(int, line.split())) for line in (tmp_path / "made").read_text(encoding="utf-8").splitlines()]
+    dead = int((tmp_path / "dead").read_text(encoding="utf-8"))
     assert dead in before and dead not in set(cluster.run(os.getpid).values())
     lost = {number for number, pid in made if pid == dead}
     assert len(lost) >= 2 and lost <= {number for number, pid in made if pid != dead}  # all of it was computed again

@@ -120,3 +120,53 @@ def test_tests_stand_where_one_looks_for_them():
     assert {path.name for path in tests.glob("*.py")} == {"instances.py", "oracles.py"}
     public = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_")}
     assert public <= {path.stem.removeprefix("test_") for path in (tests / "helpers").glob("test_*.py")}
+
+
+def reads_and_writes_text(node):
+    """Whether a call opens a file as text: open(…), path.open(…), path.read_text(…), path.write_text(…)."""
+    name = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+    if name in ("read_text", "write_text"):
+        return True
+    modes = node.args[1:2] if isinstance(node.func, ast.Name) else node.args[:1]
+    modes += [keyword.value for keyword in node.keywords if keyword.arg == "mode"]
+    of_path = isinstance(node.func, ast.Name) or not node.args or isinstance(getattr(modes[0], "value", None), str)
+    return name == "open" and of_path and not any("b" in str(getattr(mode, "value", "")) for mode in modes)
+
+
+def has_encoding(node):
+    place = {"read_text": 0, "write_text": 1}.get(getattr(node.func, "attr", None), 99)
+    return len(node.args) > place or any(keyword.arg == "encoding" for keyword in node.keywords)
+
+
+def without_encoding(source):
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [call.lineno for call in calls if reads_and_writes_text(call) and not has_encoding(call)]
+
+
+def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
+    root = PACKAGE.parent
+    folders = ("cossim_helpers", "tools", "studies", "tests", "site_tests", "benchmarks", "book/_ext")
+    paths = [root / "conftest.py", *(path for folder in folders for path in (root / folder).rglob("*.py"))]
+    missing = {path.relative_to(root).as_posix(): without_encoding(path.read_text(encoding="utf-8")) for path in paths}
+    assert {name: lines for name, lines in missing.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        ("path.read_text()", True),
+        ("path.read_text('utf-8')", False),
+        ("path.write_text(text, encoding='utf-8')", False),
+        ("path.write_text(text)", True),
+        ("open(path)", True),
+        ("open(path, 'w')", True),
+        ("open(path, mode='rb')", False),
+        ("open(path, 'a', encoding='utf-8')", False),
+        ("path.open()", True),
+        ("path.open('rb')", False),
+        ("Image.open(path)", False),
+        ("path.open(encoding='utf-8')", False),
+    ],
+)
+def test_a_text_without_encoding_is_found(call, found):
+    assert bool(without_encoding(call)) is found

@@ -20,11 +20,11 @@ def test_a_package_without_its_book_finds_that_in_which_it_runs(tmp_path, monkey
     monkeypatch.setattr(results, "BOOK", tmp_path / "site-packages")
     (tmp_path / "ü 1" / "benchmarks" / "results").mkdir(parents=True)
     table = tmp_path / "ü 1" / "benchmarks" / "results" / "times.csv"
-    table.write_text("a\n1\n")
+    table.write_text("a\n1\n", encoding="utf-8")
     (tmp_path / "ü 1" / "book").mkdir()
     for folder in ("", "book"):
         monkeypatch.chdir(tmp_path / "ü 1" / folder)
-        assert stored_table("times.csv").read_text() == "a\n1\n"
+        assert stored_table("times.csv").read_text(encoding="utf-8") == "a\n1\n"
 
 
 def test_a_notebook_without_the_book_is_told_what_it_lacks(tmp_path, monkeypatch):

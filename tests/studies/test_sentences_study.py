@@ -67,5 +67,5 @@ def test_it_reads_the_book(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert (
         int(re.match(r"(\d+) sentences of 10 chapters", said)[1])
-        == len((tmp_path / "sentences.csv").read_text().splitlines()) - 1
+        == len((tmp_path / "sentences.csv").read_text(encoding="utf-8").splitlines()) - 1
     )

@@ -95,9 +95,11 @@ def tree(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
     package = tmp_path / "cossim_helpers"
     (package / "inner").mkdir()
-    (package / "inner" / "__init__.py").write_text("from .far import reached\n")
-    (package / "inner" / "far.py").write_text("from .. import gauge\n\n\ndef reached():\n    return 1\n")
-    (package / "inner" / "stranger.py").write_text("def unused():\n    return 1\n")
+    (package / "inner" / "__init__.py").write_text("from .far import reached\n", encoding="utf-8")
+    (package / "inner" / "far.py").write_text(
+        "from .. import gauge\n\n\ndef reached():\n    return 1\n", encoding="utf-8"
+    )
+    (package / "inner" / "stranger.py").write_text("def unused():\n    return 1\n", encoding="utf-8")
     append(package / "metrics.py", "def late():\n    from .inner import reached\n    return reached()")
     return tmp_path
 
