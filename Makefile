@@ -18,7 +18,7 @@ in_processes := --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorde
 
 .DEFAULT_GOAL := help
 .PHONY: help setup hook book zip serve pdf pdf-twice lab data dask test matrix newest test-binder test-site plain links \
-  audit notebooks numbers symbols terms bench study lint lock release-check release clean
+  audit notebooks numbers symbols terms bench study mutants lint lock release-check release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ study: $(reader) ## compute the tables of long studies anew (some hours; it goes
 	$(bin)/python studies/graded.py
 	$(bin)/python studies/losses.py
 	$(bin)/python studies/scale.py
+
+mutants: $(developer) $(real) $(cluster) ## small faults that no test notices (MODULES="gauge audit", CHANGED=1, SAMPLE=100)
+	$(bin)/python -m tools.mutants $(if $(CHANGED),--changed) $(if $(BASE),--base=$(BASE)) $(if $(SAMPLE),--sample=$(SAMPLE)) \
+	  $(if $(SEED),--seed=$(SEED)) $(if $(PART),--part=$(PART)) $(if $(OWN),--own) $(if $(SURVIVORS),--survivors) $(MODULES)
 
 lint: $(developer) ## check the style, the format and the type hints of the code
 	$(bin)/ruff check .

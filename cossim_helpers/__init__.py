@@ -34,14 +34,13 @@ from .datasets import (
 )
 from .fibers import Freedom, freedom
 from .gauge import reparameterize, rescale, rotate
+from .held_out import hold_out, ndcg_at_k
 from .losses import LOSSES, Determined, Verdict, canonical_item_vectors, determined
 from .metrics import (
     Yardsticks,
     all_tied,
     cluster_auc,
-    hold_out,
     mean_cosine,
-    ndcg_at_k,
     neighbor_weights,
     overlap_at_k,
     popularity_correlation,

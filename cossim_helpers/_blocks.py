@@ -26,7 +26,8 @@ def row_block(name: str, block, p: int | None = None):
     if block.ndim == 2 and block.shape[0] == 0 < block.shape[1]:
         block = np.zeros(block.shape)
     else:
-        block = real_matrix(name, block, dtype=None)
+        own = None if block.dtype.itemsize <= 8 else np.float64  # long doubles are for nobody here
+        block = real_matrix(name, block, dtype=own)
     if p is not None:
         require_same(f"{name}, number of columns in each block", block.shape[1], p)
     values = block.data if sp.issparse(block) else block

@@ -93,6 +93,8 @@ def _bounded_power_law(u, beta, low):
     if np.isclose(beta, 1.0, rtol=0, atol=1e-9):  # x^0 - 1 over 0: the logarithm is its limit
         return low ** (1 - u)
     a = 1 - beta
+    if a < 0 and np.log(low) < 700 / a:  # low^a is no float, and 1 is nothing beside it
+        return low * (1 - u) ** (1 / a)
     return (low**a + u * (1 - low**a)) ** (1 / a)
 
 
@@ -126,7 +128,7 @@ def _first_of_row(times, k):
     possible = np.count_nonzero(np.isfinite(times))
     if k > possible:
         raise ValueError(
-            f"max_activity: a user draws {k} items, but only {possible} have a "
-            "positive probability for them; take a smaller max_activity"
+            f"max_activity takes at most the {possible} items that have a positive probability for a user, got {k}: "
+            "take a smaller one, or another popularity_exponents, preference_concentration or cluster_probabilities"
         )
     return np.argsort(times, kind="stable")[:k]

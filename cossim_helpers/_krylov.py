@@ -10,6 +10,7 @@ import scipy.linalg
 
 from ._lanczos import top_eigenpairs
 from ._routes import EPS, fix_signs, joined, rounding
+from ._scales import near_one
 from ._validation import generator, require_same, whole_number
 
 OVERSAMPLE, PASSES, SETTLED = 20, 12, 1e-7
@@ -37,6 +38,8 @@ def krylov_pairs(
     width = min(k + oversample, p)
     n, sketch = product(generator(rng).standard_normal((p, width)))
     whole_number("k", k, low=1, high=min(n, p), why=" (min(n, p))")
+    sketch, exponent = near_one(sketch, 200)  # XᵀX / 2^exponent from here on: its powers are floats
+    product = _over_power(product, exponent) if exponent else product
     items = np.flatnonzero(sketch.any(axis=1))
     basis = np.empty((items.size, min(items.size, width * (passes - 1))), order="F")
     newest, coupling = _orthonormal(sketch[items], basis[:, :0], rounding(items.size) * abs(sketch).max())
@@ -58,9 +61,17 @@ def krylov_pairs(
         turns.append(_turn(before, y))
         error.append(_left_over(*turns[-2:]) if newest.shape[1] else float(residual.max()))
         settled = bool(error[-1] <= tolerance or residual.max() <= EPS or not newest.shape[1])
-    values = np.sqrt(np.where(theta > rounding(items.size) * theta[:1], theta, 0.0))
+    values = np.sqrt(np.where(theta > rounding(items.size) * theta[:1], theta, 0.0)) * 2.0 ** (exponent / 2)
     sigma, V = joined([(items, values, basis[:, :size] @ y)], p, k)
     return Ritz(sigma, fix_signs(V), np.pad(residual, (0, k - residual.size)), np.array(error), settled)
+
+
+def _over_power(product, exponent):
+    def scaled(Q):
+        rows, image = product(Q)
+        return rows, np.ldexp(image, -exponent)
+
+    return scaled
 
 
 def _among_items(product, Q, items, p, n):

@@ -113,16 +113,6 @@ def _from_eigenpairs(X, eigenvalues, vectors):
     return sigma, np.divide(X.T @ vectors, sigma, out=np.zeros((X.shape[1], sigma.size)), where=sigma > 0)
 
 
-def near_one(X):
-    """X / 2^e and e: 0 unless squares of entries would overflow or lose digits. A power of two rounds nothing."""
-    values = X.data if sp.issparse(X) else X
-    exponent = int(np.frexp(abs(values).max(initial=0.0))[1])
-    if abs(exponent) < 400:
-        return X, 0
-    scaled = np.ldexp(values, -exponent)
-    return (sp.csr_array((scaled, X.indices, X.indptr), shape=X.shape) if sp.issparse(X) else scaled), exponent
-
-
 def rounding(p):
     """Bound on the rounding of eigenvalues of a p × p Gram matrix, as a share of the largest."""
     return 4 * max(p, 8) * EPS

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numbers
 import operator
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
 T = TypeVar("T")
+MANY = 2**31 - 1  # of what a call has to make one by one: users, items, steps
 
 
 def real_array(name: str, value, *, ndim: int, dtype: type | None = np.float64) -> np.ndarray:
@@ -20,17 +21,31 @@ def real_array(name: str, value, *, ndim: int, dtype: type | None = np.float64) 
         raise TypeError(f"{name} takes real numbers, got dtype {array.dtype}")
     if array.ndim != ndim or array.size == 0:
         raise ValueError(f"{name} takes a non-empty {ndim}-dimensional array, got shape {array.shape}")
-    with np.errstate(over="ignore"):  # long doubles may have no float64
-        array = array.astype(dtype or array.dtype, copy=False)
-    _require_finite(name, array)
-    return array
+    return _converted(name, array, dtype)
+
+
+def shown(value) -> str:
+    """What an error says that it got: short, and there even for what cannot print itself."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more than 4,300 digits, or whatever a class of the caller's raises
+        text = "a value"
+    return text if len(text) <= 80 else text[:80] + "…"
+
+
+def of_type(value) -> str:
+    """`shown`, and the type."""
+    return f"{shown(value)} ({type(value).__name__})"
 
 
 def plain_array(name: str, value) -> np.ndarray:
     """`value` as an array of any type and shape.
 
-    A masked one is refused, since its mask would be lost, and what Dask has not computed, which may fit no memory.
+    Refused are a masked one, since its mask would be lost, a sparse one, and what Dask has not computed, which may fit
+    no memory.
     """
+    if sp.issparse(value):
+        raise TypeError(f"{name} takes a dense array, got a sparse {type(value).__name__}: pass {name}.toarray()")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} takes an array without a mask, got a masked one: fill what is missing")
     if hasattr(value, "__dask_graph__"):
@@ -42,12 +57,15 @@ def plain_array(name: str, value) -> np.ndarray:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} takes an array, got what is none: {error}") from None
+    except Exception as error:
+        raise TypeError(f"{name} takes an array, got {type(value).__name__}, which is none: {error}") from None
 
 
 def unit_rows(name: str, value) -> np.ndarray:
     """`value` as a finite float64 matrix whose rows have the length 1 within 1e-9."""
     array = real_array(name, value, ndim=2)
-    length = np.linalg.norm(array, axis=1)
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(array, axis=1)
     if (far := abs(length - 1)).max() > 1e-9:
         raise ValueError(f"{name} takes rows of length 1, got a length of {length[far.argmax()]:.12g}")
     return array
@@ -61,14 +79,33 @@ def real_matrix(name: str, value, *, dtype: type | None = np.float64) -> np.ndar
         raise TypeError(f"{name} takes real numbers, got dtype {value.dtype}")
     if value.ndim != 2 or 0 in value.shape:
         raise ValueError(f"{name} takes a non-empty 2-dimensional array, got shape {value.shape}")
-    if dtype or value.format != "csr" or not value.has_canonical_format:
-        value = value.astype(np.float64, copy=False)  # first: duplicates of small integers add up in their own type
+    works = value.dtype.isnative and value.dtype.char != "e" and value.dtype.itemsize <= 8  # SciPy may hold the others
+    if dtype or value.format != "csr" or not works or not value.has_canonical_format:
+        value = _to_double(name, value)  # first: duplicates of small integers add up in their own type
     matrix = sp.csr_array(value)  # a new object unless `value` is one already
     if not matrix.has_canonical_format:
         matrix = matrix.copy()  # the caller's own matrix stays as it was
         matrix.sum_duplicates()
     _require_finite(name, matrix.data)
     return matrix
+
+
+def _to_double(name, value):
+    """A sparse array as float64, its duplicates still apart."""
+    value = value.tocoo() if value.format in ("dok", "lil") else value
+    if value.dtype.itemsize > 8:
+        _converted(name, value.data, np.float64)
+    return value.astype(np.float64, copy=False)
+
+
+def _converted(name: str, array: np.ndarray, dtype: type | None) -> np.ndarray:
+    """`array` in this dtype, if it holds the numbers: long doubles may be beyond it, or between it and 0."""
+    with np.errstate(over="ignore", under="ignore"):
+        converted = array.astype(dtype or array.dtype, copy=False)
+    _require_finite(name, converted)
+    if array.dtype.itemsize > converted.dtype.itemsize and (lost := (converted == 0) & (array != 0)).any():
+        raise ValueError(f"{name} takes numbers that a float64 holds, got {array[lost][0]!r}")
+    return converted
 
 
 def _require_finite(name: str, array: np.ndarray) -> None:
@@ -87,17 +124,17 @@ def real_number(
     below: float = np.inf,
 ) -> float:
     """`value` as a finite float that keeps the bounds: at_least ≤ value ≤ at_most, above < value < below."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} takes a real number, got {value!r} ({type(value).__name__})")
+    if isinstance(value, (bool, np.bool_, np.timedelta64)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} takes a real number, got {of_type(value)}")
     try:
         number = float(value)
     except OverflowError:
         number = np.inf
-    if not (np.isfinite(number) and at_least <= number <= at_most and above < number < below):
+    if not (np.isfinite(number) and (number or not value) and at_least <= number <= at_most and above < number < below):
         bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
         wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if np.isfinite(bound))
         wanted = f"from {at_least:g} to {at_most:g}" if np.isfinite([at_least, at_most]).all() else wanted
-        raise ValueError(f"{name} takes a finite number{wanted and ' ' + wanted}, got {value!r}")
+        raise ValueError(f"{name} takes a finite number{wanted and ' ' + wanted}, got {shown(value)}")
     return number
 
 
@@ -109,21 +146,21 @@ def penalty(lam) -> float:
 def whole_number(name: str, value, *, low: int, high: int | None = None, why: str = "") -> int:
     """`value` as an int in [low, high]; `why` says where the upper bound comes from."""
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} takes an integer, got {value!r} (bool)")
+        raise TypeError(f"{name} takes an integer, got {of_type(value)}")
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} takes an integer, got {value!r} ({type(value).__name__})") from None
+        raise TypeError(f"{name} takes an integer, got {of_type(value)}") from None
     if number < low or (high is not None and number > high):
-        limit = f"at least {low}" if high is None else f"from {low} to {high}{why}"
-        raise ValueError(f"{name} takes an integer {limit}, got {number}")
+        limit = f"at least {low}" if high is None or (high == MANY and number < low) else f"from {low} to {high}{why}"
+        raise ValueError(f"{name} takes an integer {limit}, got {shown(number)}")
     return number
 
 
 def true_or_false(name: str, value) -> bool:
     """`value` as a bool: nothing else is taken for one."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} takes True or False, got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} takes True or False, got {of_type(value)}")
     return bool(value)
 
 
@@ -156,18 +193,51 @@ def zero_one_matrix(name: str, value) -> np.ndarray:
 
 def item_integers(name: str, value, n_items: int) -> np.ndarray:
     """`value` as an array of integers, one for each item."""
+    array = integers(name, value)
+    require_same(f"{name}, one for each item", array.shape, (n_items,))
+    return array
+
+
+def integers(name: str, value) -> np.ndarray:
+    """`value` as an array of signed integers, so that differences have a sign."""
     array = plain_array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} takes integers, got dtype {array.dtype}")
-    require_same(f"{name}, one for each item", array.shape, (n_items,))
-    return array
+    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} takes integers below 2^63, got {array.max()}")
+    return array.astype(np.int64, copy=False)
 
 
 def one_of(name: str, value, choices: Collection[str]) -> str:
     """`value`, unless it is none of the choices."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} takes one of {tuple(choices)}, got {value!r}")
+        raise ValueError(f"{name} takes one of {tuple(choices)}, got {shown(value)}")
     return value
+
+
+def text(name: str, value) -> str:
+    """`value`, unless it is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} takes text, got {of_type(value)}")
+    return value
+
+
+def function(name: str, value, of: str) -> Callable:
+    """`value`, unless it cannot be called; `of` says with what it is."""
+    if not callable(value):
+        raise TypeError(f"{name} takes a function of {of}, got {of_type(value)}")
+    return value
+
+
+def listed(name: str, value, of: str) -> list:
+    """What stands in a list, a tuple or the like, one by one, which `of` names. A text, a dict and a set are none."""
+    if (
+        isinstance(value, (str, bytes, Mapping, Set))
+        or not isinstance(value, Iterable)
+        or not getattr(value, "ndim", 1)
+    ):
+        raise TypeError(f"{name} takes a sequence of {of}, got {of_type(value)}")
+    return list(value)
 
 
 def instance_of(name: str, value, kind: type[T]) -> T:
@@ -212,4 +282,4 @@ def _entropy(rng):
         return whole_number("rng", rng, low=0)
     except (TypeError, ValueError) as error:
         takes = "rng takes an integer of at least 0, several of them, a SeedSequence, a Generator or None"
-        raise type(error)(f"{takes}, got {rng!r}") from None
+        raise type(error)(f"{takes}, got {shown(rng)}") from None

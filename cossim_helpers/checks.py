@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
+from fractions import Fraction
 
 import numpy as np
 import yaml
 
 from ._check_lines import say
-from ._validation import plain_array, real_number
+from ._validation import of_type, plain_array, real_number, shown, text
 
 
 @functools.cache
@@ -48,13 +49,13 @@ def check(claim_id: str, actual, expected, *, rtol: float = 0.0, atol: float = 1
     """
     name = _name(claim_id, of)
     rtol, atol = real_number("rtol", rtol, at_least=0.0), real_number("atol", atol, at_least=0.0)
-    actual, expected = _two_arrays(("actual", actual), ("expected", expected))
-    _require_finite(claim_id, actual, expected)
-    excess = abs(actual - expected) - (atol + rtol * abs(expected))
-    if (excess > 0).any():
-        worst = np.unravel_index(np.argmax(excess), excess.shape)
+    actual, expected = _two_arrays(claim_id, ("actual", actual), ("expected", expected))
+    with np.errstate(over="ignore", invalid="ignore"):
+        excess = np.asarray(abs(actual - expected) - (atol + rtol * abs(expected)))
+    if not (fine := excess <= 0).all():
+        worst = np.unravel_index(np.argmax(np.where(fine, -np.inf, excess)), excess.shape)
         raise AssertionError(
-            f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} differ by more than rtol={rtol:g}, "
+            f"{claim_id}: {np.count_nonzero(~fine)} of {excess.size} differ by more than rtol={rtol:g}, "
             f"atol={atol:g}; at {tuple(int(i) for i in worst)}: {actual[worst]!r} against "
             f"{np.broadcast_to(expected, actual.shape)[worst]!r}"
         )
@@ -68,11 +69,13 @@ def check_differs(claim_id: str, a, b, *, at_least: float, of: str | None = None
     """
     name = _name(claim_id, of)
     at_least = real_number("at_least", at_least, above=0.0)
-    a, b = _two_arrays(("a", a), ("b", b))
-    _require_finite(claim_id, a, b)
-    difference = abs(a - b).max()
+    a, b = _two_arrays(claim_id, ("a", a), ("b", b))
+    with np.errstate(over="ignore"):
+        difference = np.asarray(abs(a - b)).max()
     if difference < at_least:
-        raise AssertionError(f"{claim_id}: the largest difference is {difference:.6g}, expected at least {at_least:g}")
+        raise AssertionError(
+            f"{claim_id}: the largest difference is {float(difference):.6g}, expected at least {at_least:g}"
+        )
     say(f"[ok] {name}: differ by at least {at_least:g}")
 
 
@@ -94,37 +97,35 @@ def check_at_least(claim_id: str, value, bound, *, of: str | None = None) -> Non
 
 def _check_bound(claim_id, value, bound, of, sign):
     name = _name(claim_id, of)
-    value, bound = _two_arrays(("value", value), ("bound", bound))
-    _require_finite(claim_id, value, bound)
-    excess = sign * (value - bound)
+    value, bound = _two_arrays(claim_id, ("value", value), ("bound", bound))
+    with np.errstate(over="ignore"):
+        excess = np.asarray(sign * (value - bound))
     if (excess > 0).any():
         verb = "exceed" if sign > 0 else "fall short of"
         raise AssertionError(
             f"{claim_id}: {np.count_nonzero(excess > 0)} of {excess.size} {verb} their bound, "
-            f"by up to {excess.max():.6g}"
+            f"by up to {float(excess.max()):.6g}"
         )
     say(
         f"[ok] {name}: at {'most' if sign > 0 else 'least'} "
-        + (f"{bound:g}" if bound.ndim == 0 else "its bound, everywhere")
+        + (f"{float(bound):g}" if bound.ndim == 0 else "its bound, everywhere")
     )
 
 
 def _name(claim_id, of):
     """Return how the check's line names the claim, and what of it is checked."""
-    if not isinstance(claim_id, str):
-        raise TypeError(f"claim_id takes a str, got {claim_id!r} ({type(claim_id).__name__})")
-    if claim_id not in _claim_ids():
-        raise ValueError(f"claim_id takes an id of claims.yml, got {claim_id!r}")
+    if text("claim_id", claim_id) not in _claim_ids():
+        raise ValueError(f"claim_id takes an id of claims.yml, got {shown(claim_id)}")
     if of is None:
         return claim_id
     if not isinstance(of, str):
-        raise TypeError(f"of takes a label of the book, as a str, got {of!r} ({type(of).__name__})")
+        raise TypeError(f"of takes a label of the book, as a str, got {of_type(of)}")
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", of):
-        raise ValueError(f"of takes a label of the book, such as 'eq-1' or 'thm-orbit', got {of!r}")
+        raise ValueError(f"of takes a label of the book, such as 'eq-1' or 'thm-orbit', got {shown(of)}")
     return f"{claim_id} ({of})"
 
 
-def _two_arrays(first, second):
+def _two_arrays(claim_id, first, second):
     (name_1, value_1), (name_2, value_2) = first, second
     array_1, array_2 = _numbers(name_1, value_1), _numbers(name_2, value_2)
     if array_2.shape not in ((), array_1.shape):
@@ -135,7 +136,15 @@ def _two_arrays(first, second):
     # Small integers are one object wherever they come from, so for those identity says nothing.
     if (value_1 is value_2 and not isinstance(value_1, int)) or (array_1.ndim and _same_memory(array_1, array_2)):
         raise ValueError(f"{name_1} and {name_2} are the same object, which checks nothing; compute one of them anew")
-    return array_1.astype(np.float64), array_2.astype(np.float64)
+    _require_finite(claim_id, array_1, array_2)
+    return _comparable(array_1, array_2)
+
+
+def _comparable(*arrays):
+    """Numbers that keep all digits: float64, long doubles beside such, fractions beside integers beyond 2^53."""
+    if any(array.dtype.kind in "iu" and (array.max() > 2**53 or array.min() < -(2**53)) for array in arrays):
+        return [np.asarray(np.frompyfunc(Fraction, 1, 1)(array.astype(object)), dtype=object) for array in arrays]
+    return [array.astype(np.result_type(np.float64, *arrays)) for array in arrays]
 
 
 def _numbers(name, value):

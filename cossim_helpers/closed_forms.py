@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._owned import hold, matrix, ours
 from ._validation import instance_of, non_negative, penalty, real_array, require_same, whole_number
 from .spectra import Spectrum
 
@@ -20,14 +21,15 @@ class Factors:
         Rows add up to user embeddings: X A, shape (n, k).
     B : ndarray, shape (p, k)
         Rows are the item embeddings.
+
+    Both are read-only, and copies of what was passed.
     """
 
     A: np.ndarray
     B: np.ndarray
 
     def __post_init__(self):
-        object.__setattr__(self, "A", real_array("A", self.A, ndim=2))
-        object.__setattr__(self, "B", real_array("B", self.B, ndim=2))
+        hold(self, A=matrix, B=matrix)
         require_same("B, with the shape of A", self.B.shape, self.A.shape)
 
 
@@ -57,8 +59,13 @@ def shrinkage(sigma, lam: float) -> np.ndarray:
     array([0.9901, 0.5   , 0.    ])
     """
     sigma = non_negative("sigma", real_array("sigma", sigma, ndim=1))
-    hypotenuse = np.hypot(sigma, np.sqrt(penalty(lam)))  # √(σ² + λ), without overflow
-    return np.divide(sigma, hypotenuse, out=np.zeros_like(sigma), where=sigma > 0) ** 2
+    return _root_shrinkage(sigma, penalty(lam)) ** 2
+
+
+def _root_shrinkage(sigma, lam):
+    """√d_i = σ_i / √(σ_i² + λ), whose square may be below all floats."""
+    hypotenuse = np.hypot(sigma, np.sqrt(lam))  # without overflow
+    return np.divide(sigma, hypotenuse, out=np.zeros_like(sigma), where=sigma > 0)
 
 
 def solve_product_penalty(spectrum: Spectrum, lam: float, k: int | None = None) -> Factors:
@@ -92,8 +99,8 @@ def solve_product_penalty(spectrum: Spectrum, lam: float, k: int | None = None) 
     Steck, Ekanadham and Kallus (2024), Eq. 1 and Eq. 5; Jin et al. (2021).
     """
     sigma, V = _top(spectrum, k)
-    B = V * np.sqrt(shrinkage(sigma, lam))  # V_k dMat(d)^{1/2}
-    return Factors(B.copy(), B)
+    B = V * _root_shrinkage(sigma, penalty(lam))  # V_k dMat(d)^{1/2}
+    return Factors(ours(B.copy()), ours(B))
 
 
 def solve_factor_penalty(spectrum: Spectrum, lam: float, k: int | None = None) -> Factors:
@@ -131,7 +138,7 @@ def solve_factor_penalty(spectrum: Spectrum, lam: float, k: int | None = None) -
     lam = penalty(lam)
     kept = spectrum.exceeds(lam)[: sigma.size]
     root = np.sqrt(np.where(kept, sigma - lam, 0.0))  # √(σ (1 − λ/σ)_+) = √((σ − λ)_+)
-    return Factors(V * np.divide(root, sigma, out=np.zeros_like(root), where=root > 0), V * root)
+    return Factors(ours(V * np.divide(root, sigma, out=np.zeros_like(root), where=root > 0)), ours(V * root))
 
 
 def _top(spectrum, k):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import logsumexp
 
-from ._validation import non_negative, positive, real_array, real_matrix, real_number, require_same
+from ._scales import TINY, columns_near_one, of_each, require_digits, sizes, times_power, values
+from ._validation import non_negative, positive, real_array, real_matrix, real_number, require_same, true_or_false
 from .spectra import item_gram
 
 _EPS = np.finfo(np.float64).eps
+_FAR = 2.0**-300, 2.0**300  # sizes of rows beyond which sums and squares may leave the range of floats
 
 
 def standardized_gram(X) -> np.ndarray:
@@ -33,7 +36,7 @@ def standardized_gram(X) -> np.ndarray:
     ValueError, TypeError
         For NaN or infinite values, or a column that is constant to rounding: it has no unit variance.
     """
-    X = real_matrix("X", X)
+    X = columns_near_one(real_matrix("X", X))  # the size of a column does not matter
     n = X.shape[0]
     gram = item_gram(X)
     mean = np.asarray(X.sum(axis=0)).ravel() / n
@@ -60,11 +63,27 @@ def activity_normalized(X, exponent: float = 1.0) -> np.ndarray | sp.csr_array:
     -------
     ndarray or sparse array
         As sparse as X.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For NaN, infinite or negative values, or an exponent that leads beyond what a float holds.
     """
     X, exponent = non_negative("X", real_matrix("X", X)), real_number("exponent", exponent)
-    activity = np.asarray(X.sum(axis=1)).ravel()
-    weight = np.where(activity > 0, activity, 1.0) ** -exponent
-    return sp.csr_array(sp.diags_array(weight) @ X) if sp.issparse(X) else weight[:, None] * X
+    size = sizes(X, 1)
+    far = (size > 0) & ((size < _FAR[0]) | (size > _FAR[1])) | (abs(exponent) > 2)
+    power = np.where(far, np.frexp(size)[1], 0)  # x_u = 2^power x, k_u = 2^power k: x_u/k_u^e = x/k^e 2^((1 − e) power)
+    scaled = times_power(X, -of_each(X, power)) if far.any() else X
+    activity = np.asarray(scaled.sum(axis=1)).ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        rest = (1 - exponent) * power
+        weight = np.where(activity > 0, activity, 1.0) ** -exponent * np.exp2(rest - np.floor(rest))
+        scaled = of_each(X, weight) * values(scaled)
+        back = of_each(X, np.clip(np.floor(rest), -9_999, 9_999).astype(int))
+        scaled = np.ldexp(scaled, back) if far.any() else scaled
+    result = sp.csr_array((scaled, X.indices.copy(), X.indptr.copy()), shape=X.shape) if sp.issparse(X) else scaled
+    require_digits("exponent takes a number at which floats hold the rows", X, result, axis=1)
+    return result
 
 
 def propensities(counts, exponent: float, floor: float = 0.0) -> np.ndarray:
@@ -85,6 +104,12 @@ def propensities(counts, exponent: float, floor: float = 0.0) -> np.ndarray:
     ndarray, shape (p,)
         In (0, 1].
 
+    Raises
+    ------
+    ValueError, TypeError
+        For counts that are not positive, or without a floor an exponent for which a propensity is below what a float
+        holds.
+
     References
     ----------
     Schnabel et al. (2016).
@@ -92,7 +117,13 @@ def propensities(counts, exponent: float, floor: float = 0.0) -> np.ndarray:
     counts = positive("counts", real_array("counts", counts, ndim=1))
     exponent = real_number("exponent", exponent, at_least=0.0)
     floor = real_number("floor", floor, at_least=0.0, at_most=1.0)
-    return np.maximum((counts / counts.max()) ** exponent, floor)
+    share = counts / counts.max()
+    log_share = np.log2(counts) - np.log2(counts.max())
+    with np.errstate(over="ignore"):  # of an exponent of 1e308; a share may be below all floats
+        powers = np.where(share < TINY, np.exp2(exponent * log_share), share**exponent)
+    if not (propensity := np.maximum(powers, floor)).all():
+        raise ValueError(f"exponent takes a number at which floats hold each π_i, got {exponent:g}: take a floor")
+    return propensity
 
 
 def inverse_propensity_scaled(X, propensity) -> np.ndarray | sp.csr_array:
@@ -108,11 +139,23 @@ def inverse_propensity_scaled(X, propensity) -> np.ndarray | sp.csr_array:
     -------
     ndarray or sparse array
         As sparse as X. Its Gram matrix is that of X, divided by π_i π_j.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For NaN or infinite values, propensities that are not positive, other than p of them, or quotients that no
+        float holds.
     """
     X, propensity = real_matrix("X", X), real_array("propensity", propensity, ndim=1)
     require_same("propensity, one for each column of X", propensity.size, X.shape[1])
     positive("propensity", propensity)
-    return sp.csr_array(X @ sp.diags_array(1 / propensity)) if sp.issparse(X) else X / propensity
+    with np.errstate(over="ignore"):
+        quotients = values(X) / (propensity[X.indices] if sp.issparse(X) else propensity)
+    result = (
+        sp.csr_array((quotients, X.indices.copy(), X.indptr.copy()), shape=X.shape) if sp.issparse(X) else quotients
+    )
+    require_digits("X and propensity take numbers whose quotients floats hold", X, result, axis=0)
+    return result
 
 
 def shifted_pmi(counts, *, exponent: float = 0.75, negatives: float = 1.0, positive: bool = True) -> np.ndarray:
@@ -140,16 +183,32 @@ def shifted_pmi(counts, *, exponent: float = 0.75, negatives: float = 1.0, posit
     ----------
     Levy and Goldberg (2014), for a = 1; Mikolov et al. (2013) for a = ¾.
     """
-    counts = real_array("counts", counts, ndim=2)
-    if (counts < 0).any() or (counts.sum(axis=1) == 0).any() or (counts.sum(axis=0) == 0).any():
-        raise ValueError("counts takes numbers of at least 0 with no empty row and no empty column")
+    counts, positive = real_array("counts", counts, ndim=2), true_or_false("positive", positive)
+    if not non_negative("counts", counts).any(axis=1).all() or not counts.any(axis=0).all():
+        empty = [np.count_nonzero(~counts.any(axis=axis)) for axis in (1, 0)]
+        raise ValueError(f"counts takes no empty row and no empty column, got {empty[0]} and {empty[1]}")
     if not positive and (counts == 0).any():
         raise ValueError(
             f"counts takes positive numbers for positive=False, got {np.count_nonzero(counts == 0)} "
             "zero(s), whose logarithm is −∞"
         )
     exponent, negatives = real_number("exponent", exponent), real_number("negatives", negatives, above=0.0)
-    of_context = counts.sum(axis=0) ** exponent
-    sampled = counts.sum(axis=1, keepdims=True) * (of_context / of_context.sum())  # #(w) P_n(c)
-    ratio = counts / (negatives * sampled)
-    return np.log(np.maximum(ratio, 1.0) if positive else ratio)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        of_context = counts.sum(axis=0) ** exponent
+        sampled = counts.sum(axis=1, keepdims=True) * (of_context / of_context.sum())  # #(w) P_n(c)
+        ratio = counts / (negatives * sampled)
+        safe = all(TINY < one.min() and one.max() < np.inf for one in (of_context, sampled, negatives * sampled))
+    if safe and ratio.max() < np.inf and (ratio[counts > 0] >= TINY).all():
+        return np.log(np.maximum(ratio, 1.0) if positive else ratio)
+    return _log_shifted_pmi(counts, exponent, negatives, positive)
+
+
+def _log_shifted_pmi(counts, exponent, negatives, positive):
+    """`shifted_pmi` in logarithms, where numbers or their powers are extreme."""
+    with np.errstate(divide="ignore", over="ignore"):
+        log_counts = np.log(counts)
+        of_word, of_context = logsumexp(log_counts, axis=1, keepdims=True), exponent * logsumexp(log_counts, axis=0)
+    if not np.isfinite(of_context).all():
+        raise ValueError(f"exponent takes a number at which floats hold the logarithms of counts, got {exponent:g}")
+    M = log_counts - np.log(negatives) - of_word - (of_context - logsumexp(of_context))
+    return np.maximum(M, 0.0) if positive else M

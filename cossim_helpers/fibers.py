@@ -9,8 +9,9 @@ import scipy.linalg
 
 from ._derivatives import changes
 from ._moves import euclidean, of_blocks, of_prefixes, tied, two_sided
+from ._owned import as_it_is, hold, ours
 from ._ranks import Ranks, row_space
-from ._validation import positive, real_array, real_number, require_same, true_or_false, unit_rows, whole_number
+from ._validation import listed, positive, real_array, real_number, require_same, true_or_false, unit_rows, whole_number
 from .losses import Determined, determined
 
 _EQUAL = 1e-9  # how far lengths that are equal may be apart
@@ -40,6 +41,8 @@ class Freedom:
     kept, dropped : float
         The smallest singular value that counted and the largest that did not, relative to the largest. The counts are
         safe where they are far apart (1 and 0: nothing to decide).
+
+    The arrays are read-only, and copies of what was passed.
     """
 
     loss: str
@@ -51,6 +54,10 @@ class Freedom:
     unused: int
     kept: float
     dropped: float
+
+    def __post_init__(self):
+        object.__setattr__(self, "moved", dict(self.moved))
+        hold(self, dP=as_it_is, dQ=as_it_is, dscale=as_it_is)
 
 
 def freedom(
@@ -114,8 +121,9 @@ def freedom(
         moves = dP @ used.T, dQ @ used.T, dscale
     dP, dQ, dscale = _but_for_rotations(P, Q, used, moves, ranks)
     moved = _moved(P, Q, dP, dQ, spec.quantities, spec.sees == "squared distances", ranks)
-    empty = P.shape[1] - used.shape[1]
-    return Freedom(loss, len(dscale), moved, dP * size_P, dQ * size_Q, dscale, empty, ranks.kept, ranks.dropped)
+    empty, directions = P.shape[1] - used.shape[1], len(dscale)
+    dP, dQ, dscale = map(ours, (dP * size_P, dQ * size_Q, dscale.copy()))
+    return Freedom(loss, directions, moved, dP, dQ, dscale, empty, ranks.kept, ranks.dropped)
 
 
 # --- input ---
@@ -126,7 +134,7 @@ def _checked(P, Q, spec: Determined, gain):
     P, Q = real_array("P", P, ndim=2), real_array("Q", Q, ndim=2)
     require_same("Q, with as many columns as P", Q.shape[1], P.shape[1])
     if spec.tied and not np.array_equal(P, Q):
-        raise ValueError(f"P takes the same vectors as Q for {spec.loss!r}, which has one encoder")
+        raise ValueError(f"P takes the same vectors as Q for {spec.loss!r}, which has one encoder, got others")
     gain = np.ones(P.shape[1]) if gain is None else positive("gain", real_array("gain", gain, ndim=1))
     require_same("gain, one entry for each latent dimension", gain.size, P.shape[1])
     if gain.min() / gain.max() < _SPREAD:
@@ -140,7 +148,7 @@ def _checked(P, Q, spec: Determined, gain):
 def _of_length_one(name, M, is_unit, has_gain, gain):
     """M with rows of root mean square length 1, and what they had, if the model can have them."""
     if not M.any():
-        raise ValueError(f"{name} takes vectors that are not all 0")
+        raise ValueError(f"{name} takes vectors that are not all 0, got zeros only")
     if is_unit:
         return unit_rows(name, M), 1.0
     M, power = _near_one(M)  # so that its squares are floats
@@ -150,7 +158,7 @@ def _of_length_one(name, M, is_unit, has_gain, gain):
         raise ValueError(f"{name} / gain takes rows of one length, got a longest of {ratio:.12g} times the shortest")
     size = float(np.sqrt(np.mean((M**2).sum(axis=1))))
     if size * power == np.inf:
-        raise ValueError(f"{name} takes vectors whose lengths a float holds")
+        raise ValueError(f"{name} takes vectors whose lengths a float holds, got numbers of up to {power:.3g}")
     return M / size, size * power
 
 
@@ -161,9 +169,8 @@ def _near_one(M):
 
 
 def _block_sizes(blocks, k):
-    if blocks is not None and np.ndim(blocks) == 0:
-        raise TypeError(f"blocks takes a sequence of integers, got {blocks!r} ({type(blocks).__name__})")
-    sizes = [1] * k if blocks is None else [whole_number("blocks", size, low=1) for size in blocks]
+    blocks = [1] * k if blocks is None else listed("blocks", blocks, "integers")
+    sizes = [whole_number("blocks", size, low=1) for size in blocks]
     require_same("blocks, which add up to the columns of P", sum(sizes), k)
     return sizes
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._owned import ours
+from ._scales import held, near_one, product, require_digits
 from ._validation import instance_of, real_array, require_same
 from .closed_forms import Factors
 
@@ -25,13 +27,17 @@ def rescale(factors: Factors, d) -> Factors:
     Raises
     ------
     ValueError, TypeError
-        For a zero or non-finite entry of d, or another length than k.
+        For a zero or non-finite entry of d, another length than k, or columns that no float holds.
     """
     d = real_array("d", d, ndim=1)
-    require_same("d, one entry for each latent dimension", d.size, _rank(factors))
+    require_same("d, one entry for each latent dimension of factors", d.size, _rank(factors))
     if (d == 0).any():
         raise ValueError(f"d takes nonzero numbers (D must be invertible), got 0 at position {int(np.argmin(abs(d)))}")
-    return Factors(factors.A * d, factors.B / d)
+    with np.errstate(over="ignore"):
+        A, B = factors.A * d, factors.B / d
+    for before, after in ((factors.A, A), (factors.B, B)):
+        require_digits("d takes numbers by which floats hold the A D and B D⁻¹ of factors", before, after, axis=0)
+    return Factors(ours(A), ours(B))
 
 
 def rotate(factors: Factors, R) -> Factors:
@@ -53,10 +59,12 @@ def rotate(factors: Factors, R) -> Factors:
         For an R that is not orthogonal, not finite or of another shape.
     """
     R = _square("R", R, _rank(factors))
-    departure = abs(R.T @ R - np.eye(len(R))).max()
-    if departure > 1e-10:
+    with np.errstate(over="ignore", invalid="ignore"):
+        departure = abs(R.T @ R - np.eye(len(R))).max()
+    if not departure <= 1e-10:
         raise ValueError(f"R takes an orthogonal matrix, got max|RᵀR − I| = {departure:.3g}")
-    return Factors(factors.A @ R, factors.B @ R)
+    turned = (product("factors takes numbers that floats hold turned", M, R) for M in (factors.A, factors.B))
+    return Factors(*map(ours, turned))
 
 
 def reparameterize(factors: Factors, G) -> Factors:
@@ -77,13 +85,16 @@ def reparameterize(factors: Factors, G) -> Factors:
     Raises
     ------
     ValueError, TypeError
-        For a singular or non-finite G, or another shape.
+        For a singular or non-finite G, another shape, or factors that no float holds.
     """
     G = _square("G", G, _rank(factors))
     rank = np.linalg.matrix_rank(G)
     if rank < len(G):
         raise ValueError(f"G takes an invertible matrix, got one of shape {G.shape} with numerical rank {rank}")
-    return Factors(factors.A @ G, np.linalg.solve(G, factors.B.T).T)  # (G⁻¹ Bᵀ)ᵀ = B G⁻ᵀ
+    takes = "G takes a matrix for which floats hold the A G and B G⁻ᵀ of factors"
+    (H, e), (B, f) = near_one(G, 250), near_one(factors.B, 250)  # G = 2^e H
+    B = held(takes, np.linalg.solve(H, B.T).T, f - e)  # (G⁻¹ Bᵀ)ᵀ = B G⁻ᵀ
+    return Factors(ours(product(takes, factors.A, G)), ours(B))
 
 
 def _rank(factors):
@@ -92,5 +103,5 @@ def _rank(factors):
 
 def _square(name, value, k):
     matrix = real_array(name, value, ndim=2)
-    require_same(f"{name}, square with one row for each latent dimension", matrix.shape, (k, k))
+    require_same(f"{name}, square with one row for each latent dimension of factors", matrix.shape, (k, k))
     return matrix

@@ -13,7 +13,8 @@ import scipy.linalg
 import yaml
 
 from ._ranks import less_the_mean
-from ._validation import one_of, real_array, require_same, whole_number
+from ._scales import near_one
+from ._validation import one_of, real_array, require_same, true_or_false, whole_number
 
 _TABLE = Path(__file__).with_name("losses.yml")
 _EPS = np.finfo(np.float64).eps
@@ -126,7 +127,9 @@ class Determined:
         With unit vectors on two sides one vector fewer leaves no direction, but in general other solutions.
         """
         k = whole_number("k", k, low=1)
-        learned = self.learned_scale if scale_is_learned is None else scale_is_learned
+        learned = self.learned_scale
+        if scale_is_learned is not None:
+            learned = true_or_false("scale_is_learned", scale_is_learned)
         needed = {side: a * k * (k + 1) // 2 + b * k + c for side, (a, b, c) in self.vectors.items()}
         return needed | {"together": needed["together"] + bool(learned and self.unit_items and not self.tied)}
 
@@ -240,14 +243,20 @@ def canonical_item_vectors(P, Q, *, centered: bool = True, users_centered: bool 
         For NaN or infinite values, numbers of columns that differ, or products beyond what a float holds.
     """
     P, Q = real_array("P", P, ndim=2), real_array("Q", Q, ndim=2)
+    centered, users_centered = true_or_false("centered", centered), true_or_false("users_centered", users_centered)
     require_same("Q, with as many columns as P", Q.shape[1], P.shape[1])
+    sizes = [float(abs(M).max()) for M in (P, Q)]
+    (P, of_P), (Q, of_Q) = near_one(P, 250), near_one(Q, 250)
     P = less_the_mean(P) if users_centered else P
     Q = less_the_mean(Q) if centered else Q
     _, size, right = scipy.linalg.svd(scipy.linalg.qr(P, mode="r")[0][: P.shape[1]], full_matrices=False)
     with np.errstate(over="ignore", invalid="ignore"):
         along = Q @ right.T
-        vectors = (along * size) @ right  # (PᵀP)^{1/2} = right ᵀ dMat(size) right
+        vectors = np.ldexp((along * size) @ right, of_P + of_Q)  # (PᵀP)^{1/2} = right ᵀ dMat(size) right
     seen = along[:, size > len(size) * _EPS * size[0]].any()
     if not np.isfinite(vectors).all() or (seen and abs(vectors).max() < _SMALLEST):
-        raise ValueError("P and Q take vectors whose products a float holds: scale them by a power of two")
+        raise ValueError(
+            "P and Q take vectors whose products a float holds: scale them by a power of two, "
+            f"got some of up to {sizes[0]:.3g} and {sizes[1]:.3g}"
+        )
     return vectors

@@ -1,4 +1,4 @@
-"""Stage 6: how well cosines recover known clusters, how much two cosine matrices agree, how well a model predicts.
+"""Stage 6: how well cosines recover known clusters, and how much two cosine matrices agree.
 
 Cosines within 1e-9 of each other count as tied everywhere in this module.
 """
@@ -10,17 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._validation import (
-    generator,
     item_integers,
     real_array,
-    real_number,
     require_same,
     whole_number,
-    zero_one,
-    zero_one_matrix,
 )
 
 TIE = 1e-9
+LARGEST = 1e100  # of similarities that are no cosines: their squares and sums are floats
 
 
 # --- known clusters ---
@@ -91,9 +88,12 @@ def neighbor_weights(cosine, k: int = 10) -> np.ndarray:
     ValueError, TypeError
         For a matrix that is not square, NaN, or k out of range.
     """
-    cosine, k = _neighbor_arguments(cosine, k)
-    kth = _off_diagonal_kth_largest(cosine, k)  # (p, 1)
-    above, tied = cosine > kth + TIE, abs(cosine - kth) <= TIE
+    return _weights(*_neighbor_arguments(cosine, k))
+
+
+def _weights(cosine, k):
+    ahead = cosine - _off_diagonal_kth_largest(cosine, k)  # of the k-th largest, (p, p)
+    above, tied = ahead > TIE, abs(ahead) <= TIE
     np.fill_diagonal(above, False)
     np.fill_diagonal(tied, False)
     places_left = k - above.sum(axis=1, keepdims=True)
@@ -131,8 +131,10 @@ def overlap_at_k(cosine_a, cosine_b, k: int = 10) -> float:
     With ties this is the expectation when each matrix breaks its own at random. Arguments and errors as in
     `neighbor_weights`; both matrices must have the same shape.
     """
-    a, b = neighbor_weights(cosine_a, k), neighbor_weights(cosine_b, k)
+    a, k = _neighbor_arguments(cosine_a, k, "cosine_a")
+    b = _square(cosine_b, "cosine_b")
     require_same("cosine_b, with the shape of cosine_a", b.shape, a.shape)
+    a, b = _weights(a, k), _weights(b, k)
     return float(np.sum(a * b) / (k * len(a)))
 
 
@@ -151,16 +153,19 @@ def popularity_correlation(cosine, popularity) -> float:
     Returns
     -------
     float
-        0 if all mean cosines are tied.
+        0 if all mean cosines are tied, or all items equally popular.
     """
-    cosine, popularity = real_array("cosine", cosine, ndim=2), real_array("popularity", popularity, ndim=1)
+    cosine, popularity = real_array("cosine", cosine, ndim=2), real_array("popularity", popularity, ndim=1, dtype=None)
     require_same("popularity and cosine, (p,) and (p, p)", cosine.shape, (popularity.size,) * 2)
-    mean = np.rint((cosine.sum(axis=1) - np.diag(cosine)) / (len(cosine) - 1) / TIE)  # in steps of TIE
-    if np.ptp(mean) == 0 or np.ptp(popularity) == 0:
+    if len(cosine) < 2:
         return 0.0
-    from scipy.stats import spearmanr  # half a second to load: only for whoever ranks
+    cosine = _square(cosine)
+    mean = np.rint((cosine.sum(axis=1) - np.diag(cosine)) / (len(cosine) - 1) / TIE)  # in steps of TIE
+    if (mean == mean[0]).all() or (popularity == popularity[0]).all():
+        return 0.0
+    from scipy.stats import rankdata, spearmanr  # half a second to load: only for whoever ranks
 
-    return float(spearmanr(mean, popularity).statistic)
+    return float(spearmanr(mean, rankdata(popularity)).statistic)  # ranks of its own type: 2^53 and the next one differ
 
 
 # --- all of these in one row ---
@@ -224,70 +229,6 @@ def yardsticks(cosine, item_cluster, popularity=None) -> Yardsticks:
     )
 
 
-# --- quality on held-out interactions ---
-
-
-def hold_out(X, share: float = 0.2, *, min_items: int = 5, rng=0) -> tuple[np.ndarray, np.ndarray]:
-    """(seen, held): the items of each user in two parts, 0/1 arrays of shape (m, p).
-
-    Of each user with k_u ≥ min_items, ⌈share · k_u⌉ items chosen at random are held out, but never all of them; the
-    other users are left out.
-
-    Parameters
-    ----------
-    X : array_like or sparse array, shape (n, p)
-        0/1.
-    share : float
-        Above 0 and below 1.
-    min_items : int
-        At least 2, so that a part is never empty.
-    rng : int, sequence of int, SeedSequence, Generator or None
-    """
-    X, share = zero_one_matrix("X", X), real_number("share", share, above=0.0, below=1.0)
-    min_items, rng = whole_number("min_items", min_items, low=2), generator(rng)
-    X = X[X.sum(axis=1) >= min_items]
-    if not len(X):
-        raise ValueError(f"X takes a user with at least min_items = {min_items} items, got none")
-    k_u = X.sum(axis=1, keepdims=True)
-    n_held = np.minimum(np.ceil(share * k_u), k_u - 1)
-    lot = np.where(X > 0, rng.random(X.shape), 2.0)
-    held = (np.argsort(np.argsort(lot, axis=1), axis=1) < n_held).astype(float)
-    return X - held, held
-
-
-def ndcg_at_k(scores, seen, held, k: int = 10) -> float:
-    """Normalized discounted cumulative gain of the k unseen items with the highest scores, averaged over users.
-
-        DCG = Σ_{r=1..k} h_(r) / log₂(r + 1),   divided by its largest value, with the user's held-out items on top
-
-    Parameters
-    ----------
-    scores, seen, held : array_like, shape (m, p)
-        seen and held are 0/1 and share no item. Seen items are not ranked; each user has a held-out item.
-    k : int
-
-    Returns
-    -------
-    float
-        From 0 to 1. Ties go to the item with the lower number.
-    """
-    scores, seen, held = (
-        real_array(name, value, ndim=2) for name, value in (("scores", scores), ("seen", seen), ("held", held))
-    )
-    for name, value in (("seen", seen), ("held", held)):
-        require_same(f"{name}, with the shape of scores", value.shape, scores.shape)
-        zero_one(name, value)
-    if (seen * held).any():
-        raise ValueError("held takes items that are not in seen, got one that is")
-    k = whole_number("k", k, low=1, high=scores.shape[1], why=" (p)")
-    if not held.any(axis=1).all():
-        raise ValueError("held takes at least one item of each user")
-    top = np.argsort(np.where(seen > 0, np.inf, -scores), axis=1, kind="stable")[:, :k]
-    discount = 1 / np.log2(np.arange(2, k + 2))
-    ideal = np.cumsum(discount)[np.minimum(held.sum(axis=1), k).astype(int) - 1]
-    return float(np.mean(np.take_along_axis(held, top, axis=1) @ discount / ideal))
-
-
 # --- what the functions above share ---
 
 
@@ -309,11 +250,13 @@ def _pairs(cosine, item_cluster):
 def _square(cosine, name="cosine"):
     cosine = real_array(name, cosine, ndim=2)
     require_same(f"{name}, square", cosine.shape[1], cosine.shape[0])
+    if (size := abs(cosine).max()) > LARGEST:
+        raise ValueError(f"{name} takes similarities of up to {LARGEST:.0e} in size, got {size:.3g}")
     return cosine
 
 
-def _neighbor_arguments(cosine, k):
-    cosine = _square(cosine)
+def _neighbor_arguments(cosine, k, name="cosine"):
+    cosine = _square(cosine, name)
     return cosine, whole_number("k", k, low=1, high=len(cosine) - 1, why=" (p − 1)")
 
 

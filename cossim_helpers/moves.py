@@ -10,6 +10,8 @@ from ._ranks import axis_of_hyperplane
 from ._validation import real_array, real_number, require_same, unit_rows
 
 _ROUNDING = 1e-12  # in lengths
+_APART = 1e-8  # how far the distances of items from the axis of their cone may be apart
+_NO_CONE = "Q takes items on a cone: unit vectors with one inner product with an axis, which is not 0, got others"
 _SMALLEST, _LARGEST = 1e-150, 1e150  # lengths whose squares are floats
 
 
@@ -58,13 +60,18 @@ def slide_cone(P, Q, height: float, *, scale: float = 1.0, new_scale: float | No
     scale = real_number("scale", scale, above=0.0)
     axis = axis_of_hyperplane(Q)
     if axis is None:
-        raise ValueError("Q takes items on a cone: unit vectors with one inner product with an axis, which is not 0")
-    old = 1 / np.linalg.norm(axis)
-    axis = axis * old  # ⟨axis, z_i⟩ = old
-    across = [float(np.sqrt((1 - h) * (1 + h))) for h in (old, height)]  # sin θ before and after
-    if across[0] < 1e-7:
+        raise ValueError(_NO_CONE)
+    axis /= np.linalg.norm(axis)
+    off = Q - np.outer(Q @ axis, axis)
+    sines = np.linalg.norm(off, axis=1)
+    if sines.min() < 1e-7:
         raise ValueError("Q takes items that are not all equal")
-    new_Q = height * axis + (Q - old * axis) * (across[1] / across[0])
+    if np.ptp(sines) > _APART:
+        raise ValueError(_NO_CONE)
+    across = [float(sines.mean()), float(np.sqrt((1 - height) * (1 + height)))]  # sin θ before and after
+    around = off / sines[:, None]
+    around -= np.outer(around @ axis, axis)  # where the cone is thin, rounding leans them on it
+    new_Q = height * axis + across[1] * around
     if new_scale is None:
         if not 0 < (new_scale := scale * across[0] / across[1]) < np.inf:
             raise ValueError(f"scale takes a number from which s′ is a float, got {scale:g}, which makes {new_scale:g}")
@@ -78,7 +85,7 @@ def slide_cone(P, Q, height: float, *, scale: float = 1.0, new_scale: float | No
     square = (off**2).sum(axis=1)
     if square.max() > 1 + _ROUNDING:
         least = new_scale * np.sqrt(square.max())
-        raise ValueError(f"new_scale takes at least {least:.6g} at this height, got {new_scale:.6g}")
+        raise ValueError(f"new_scale takes at least {least:.6g} at this height and scale, got {new_scale:.6g}")
     along = np.copysign(np.sqrt(np.maximum(1 - square, 0)), heights)
     return Moved(off + np.outer(along, axis), new_Q, new_scale)
 
@@ -129,12 +136,12 @@ def lift_into_spare(P, Q, G, *, scale: float = 1.0, new_scale: float | None = No
         raise ValueError(f"scale takes a number for which s′ is a float, got {scale:g}, which makes {least:g}")
     new_scale = least if new_scale is None else real_number("new_scale", new_scale, above=0.0)
     if new_scale < least * (1 - _ROUNDING):
-        raise ValueError(f"new_scale takes at least {least:.6g} with this G, got {new_scale:.6g}")
+        raise ValueError(f"new_scale takes at least {least:.6g} with this G and this scale, got {new_scale:.6g}")
     items = scale * items / new_scale
     signs = np.ones(len(Q)) if signs is None else real_array("signs", signs, ndim=1)
-    require_same("signs, one for each item", signs.size, len(Q))
-    if (abs(signs) != 1).any():
-        raise ValueError("signs takes 1 and −1 only")
+    require_same("signs, one for each item of Q", signs.size, len(Q))
+    if (other := signs[abs(signs) != 1]).size:
+        raise ValueError(f"signs takes 1 and −1 only, got {other[0]:g}")
     rest_P, rest_Q = _rest(users), signs * _rest(items)
     zero_P, zero_Q = np.zeros_like(rest_P), np.zeros_like(rest_Q)
     return Moved(np.column_stack([users, zero_P, rest_P]), np.column_stack([items, rest_Q, zero_Q]), new_scale)

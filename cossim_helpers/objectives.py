@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from ._far_objectives import FarTerms, is_far
+from ._owned import ours
+from ._scales import held, near_one, times_power
 from ._validation import (
+    MANY,
+    function,
     generator,
     instance_of,
+    listed,
     penalty,
     plain_array,
     real_array,
@@ -21,6 +27,7 @@ from ._validation import (
 )
 from .closed_forms import Factors
 
+_UNIT = 20  # exponents of X up to which L-BFGS takes it as it is
 _BLOCK = 1_000  # rows of the residual that are held at once
 
 
@@ -42,9 +49,10 @@ def product_penalty_objective(X, factors: Factors, lam: float) -> float:
     Raises
     ------
     ValueError, TypeError
-        For λ < 0, NaN or infinite values, or shapes that do not match.
+        For λ < 0, NaN or infinite values, shapes that do not match, or a result that no float holds.
     """
-    return _product_penalty_value(*_arguments(X, factors, lam))
+    given = _arguments(X, factors, lam)
+    return FarTerms(*given).product_penalty_objective() if is_far(*given) else _product_penalty_value(*given)
 
 
 def product_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +63,8 @@ def product_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarra
 
     Arguments and errors as in `product_penalty_objective`; returns two ndarrays of shape (p, k).
     """
-    return _product_penalty_slope(*_arguments(X, factors, lam))
+    given = _arguments(X, factors, lam)
+    return FarTerms(*given).product_penalty_gradient() if is_far(*given) else _product_penalty_slope(*given)
 
 
 def factor_penalty_objective(X, factors: Factors, lam: float) -> float:
@@ -63,7 +72,8 @@ def factor_penalty_objective(X, factors: Factors, lam: float) -> float:
 
     Arguments and errors as in `product_penalty_objective`; returns a float.
     """
-    return _factor_penalty_value(*_arguments(X, factors, lam))
+    given = _arguments(X, factors, lam)
+    return FarTerms(*given).factor_penalty_objective() if is_far(*given) else _factor_penalty_value(*given)
 
 
 def factor_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +84,8 @@ def factor_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray
 
     Arguments and errors as in `product_penalty_objective`; returns two ndarrays of shape (p, k).
     """
-    return _factor_penalty_slope(*_arguments(X, factors, lam))
+    given = _arguments(X, factors, lam)
+    return FarTerms(*given).factor_penalty_gradient() if is_far(*given) else _factor_penalty_slope(*given)
 
 
 def minimize_product_penalty(X, lam: float, k: int, *, start: Factors | None = None, rng=0) -> Factors:
@@ -108,7 +119,7 @@ def minimize_product_penalty(X, lam: float, k: int, *, start: Factors | None = N
     RuntimeError
         Where the search ends at a point that is not stationary (see `minimize_factors`).
     """
-    return _minimize_penalty(_product_penalty_value, _product_penalty_slope, X, lam, k, start, rng)
+    return _minimize_penalty(_product_penalty_value, _product_penalty_slope, X, lam, k, start, rng, of_lam=2)
 
 
 def minimize_factor_penalty(X, lam: float, k: int, *, start: Factors | None = None, rng=0) -> Factors:
@@ -118,7 +129,7 @@ def minimize_factor_penalty(X, lam: float, k: int, *, start: Factors | None = No
 
     Arguments, errors and what is returned as in `minimize_product_penalty`.
     """
-    return _minimize_penalty(_factor_penalty_value, _factor_penalty_slope, X, lam, k, start, rng)
+    return _minimize_penalty(_factor_penalty_value, _factor_penalty_slope, X, lam, k, start, rng, of_lam=1)
 
 
 def minimize_factors(
@@ -162,11 +173,8 @@ def minimize_factors(
     >>> z.round(6)
     array([3., 3.])
     """
-    if not callable(objective_and_gradients):
-        raise TypeError(f"objective_and_gradients takes a callable, got {type(objective_and_gradients).__name__}")
-    if not isinstance(start, (Sequence, np.ndarray)) or isinstance(start, str) or getattr(start, "shape", None) == ():
-        raise TypeError(f"start takes a sequence of arrays, got {type(start).__name__}")
-    if len(start) == 0:
+    function("objective_and_gradients", objective_and_gradients, "arrays")
+    if not (start := listed("start", start, "arrays")):
         raise ValueError("start takes at least one array, got none")
     begin = [plain_array(f"start[{i}]", one) for i, one in enumerate(start)]
     begin = [real_array(f"start[{i}]", one, ndim=one.ndim) for i, one in enumerate(begin)]
@@ -175,15 +183,33 @@ def minimize_factors(
     return _lbfgs(objective_and_gradients, begin, tol, rounds)
 
 
-def _minimize_penalty(value, slope, X, lam, k, start, rng):
-    X, lam, k = real_matrix("X", X), penalty(lam), whole_number("k", k, low=1)
+def _minimize_penalty(value, slope, X, lam, k, start, rng, of_lam):
+    """Of X / 2^e, where X is far from 1: with λ / 2^2e the same A and B are best for Eq. 1.
+
+    For Eq. 2 it takes λ / 2^e, and these are A 2^(e/2) and B 2^(−e/2).
+    """
+    X, lam, k = real_matrix("X", X), penalty(lam), whole_number("k", k, low=1, high=MANY)
     shape, rng = (X.shape[1], k), generator(rng)
+    X, exponent = near_one(X, _UNIT)
+    if exponent % 2:
+        X, exponent = times_power(X, 1), exponent - 1
+    half = 0 if of_lam == 2 else exponent // 2
+    with np.errstate(over="ignore"):
+        lam_there = float(np.ldexp(lam, -of_lam * exponent))
+    if lam_there == np.inf:
+        raise ValueError(f"lam takes a number that is not beyond all floats in units of X, got {lam:g}")
     if start is None:
-        start = Factors(*(0.5 * rng.standard_normal((2, *shape))))
-    A = instance_of("start", start, Factors).A
-    require_same("start, with A of as many rows as X has columns, and k columns", A.shape, shape)
-    A, B = _lbfgs(lambda A, B: (value(X, A, B, lam), slope(X, A, B, lam)), [start.A, start.B], 1e-6, 20_000)
-    return Factors(A, B)
+        begin = list(0.5 * rng.standard_normal((2, *shape)))
+    else:
+        A = instance_of("start", start, Factors).A
+        require_same("start, with A of as many rows as X has columns, and k columns", A.shape, shape)
+        takes = "start takes numbers that floats hold in units of X"
+        begin = [held(takes, A, half), held(takes, start.B, -half)]
+        if is_far(X, begin[0], begin[1], lam_there):
+            size = max(abs(one).max() for one in begin)
+            raise ValueError(f"start takes numbers less far from 1 in units of X and lam, got up to {size:.3g}")
+    A, B = _lbfgs(lambda A, B: (value(X, A, B, lam_there), slope(X, A, B, lam_there)), begin, 1e-6, 20_000)
+    return Factors(ours(np.ldexp(A, -half)), ours(np.ldexp(B, half)))
 
 
 def _lbfgs(objective_and_gradients, start, tol, max_iterations):
@@ -195,7 +221,7 @@ def _lbfgs(objective_and_gradients, start, tol, max_iterations):
     def unpack(z):
         return [part.reshape(shape) for part, shape in zip(np.split(z, cuts), shapes)]
 
-    def function(z):
+    def of_vector(z):
         value, gradients = objective_and_gradients(*unpack(z))
         got = [np.shape(one) for one in gradients]
         require_same("objective_and_gradients, the shapes of its gradients", got, shapes)
@@ -204,12 +230,14 @@ def _lbfgs(objective_and_gradients, start, tol, max_iterations):
             raise RuntimeError(f"L-BFGS came to a point where the objective is {value} or its gradient is not finite")
         return float(value), slope
 
-    z = np.concatenate([one.ravel() for one in start])  # tolerances of 0: go on until the value falls no more
-    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": 0.0, "gtol": 0.0, "maxcor": 30}
-    found = minimize(function, z, jac=True, method="L-BFGS-B", options=options)
-    size = max(np.linalg.norm(z) or 1.0, np.linalg.norm(found.x))
-    left, scale = np.linalg.norm(found.jac) * size, max(abs(found.fun), abs(function(z)[0]))
-    if left > tol * scale:
+    z = np.concatenate([one.ravel() for one in start])
+    first, slope = of_vector(z)
+    nothing = 1e-30 * abs(slope).max()  # of the slope is left: where the minimum is 0, steps would underflow
+    options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": 0.0, "gtol": nothing, "maxcor": 30}
+    found = minimize(of_vector, z, jac=True, method="L-BFGS-B", options=options)
+    size = max(_length(z) or 1.0, _length(found.x))
+    left, scale = _length(found.jac) * size, max(abs(found.fun), abs(first))
+    if not left <= tol * scale:
         raise RuntimeError(
             f"L-BFGS ends at a point that is not stationary: ‖gradient‖ · ‖point‖ is {left:.3g}, "
             f"at most {tol:g} · {scale:.3g} is needed ({found.nit} iterations; {found.message})"
@@ -217,8 +245,16 @@ def _lbfgs(objective_and_gradients, start, tol, max_iterations):
     return unpack(found.x)
 
 
+def _length(z):
+    """‖z‖, of numbers of any size."""
+    z, exponent = near_one(z)
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(np.linalg.norm(z), exponent))
+
+
 def _product_penalty_value(X, A, B, lam):
-    return _squared_error(X, A, B) + lam * float(np.sum((A.T @ A) * (B.T @ B)))  # ‖ABᵀ‖² = ⟨AᵀA, BᵀB⟩
+    R = np.linalg.qr(A, mode="r")  # ‖A Bᵀ‖ = ‖R Bᵀ‖, k × p; ⟨AᵀA, BᵀB⟩ would lose what cancels in A Bᵀ
+    return _squared_error(X, A, B) + lam * float(np.sum((R @ B.T) ** 2))
 
 
 def _product_penalty_slope(X, A, B, lam):
@@ -255,5 +291,5 @@ def _squared_error_gradient(X, A, B):
 def _arguments(X, factors, lam):
     X = real_matrix("X", X)
     instance_of("factors", factors, Factors)
-    require_same("X, with as many columns as A has rows", X.shape[1], factors.A.shape[0])
+    require_same("X, with as many columns as the A of factors has rows", X.shape[1], factors.A.shape[0])
     return X, factors.A, factors.B, penalty(lam)

@@ -11,20 +11,20 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
-from ._validation import instance_of, plain_array, positive, real_array, real_number, require_same, whole_number
+from ._item_lists import IN_SPAN, ZERO, falling, items_to_choose, pairs, require_independent
+from ._owned import ours
+from ._scales import balanced, held, near_one
+from ._validation import instance_of, real_array, real_number, require_same
 from .closed_forms import Factors
 
 _EPS = np.finfo(np.float64).eps
-_ZERO = 1e-12  # a row of orthonormal columns that is no longer than this is zero: rounding leaves about 1e-16
-_IN_SPAN = 1e-8  # a row that leaves a span by no more than this part of its length lies in it
-_LEAST = 1e-10  # the smallest cosine of a list: above rounding, and no stretch overflows
 _PAIRS = 4_096  # pairs that are compared at a time
 
 
 # --- how much is free ---
 
 
-def matroid_components(V, *, tolerance: float = 1e-8, zero: float = _ZERO) -> np.ndarray:
+def matroid_components(V, *, tolerance: float = 1e-8, zero: float = ZERO) -> np.ndarray:
     """Connected components of the matroid of the rows of V: items whose lengths hang together.
 
         Π = V (VᵀV)⁻¹ Vᵀ;   items i and j are coupled if Π_ij ≠ 0: their whitened cosine is not 0
@@ -78,7 +78,7 @@ def matroid_components(V, *, tolerance: float = 1e-8, zero: float = _ZERO) -> np
     return labels
 
 
-def reachable_dimension(V, *, tolerance: float = 1e-8, zero: float = _ZERO) -> int:
+def reachable_dimension(V, *, tolerance: float = 1e-8, zero: float = ZERO) -> int:
     """Dimension of the manifold of all item–item cosines that minimizers of Eq. 1 have: k(k+1)/2 − c.
 
     The numbers of a symmetric k × k matrix, less one free factor for each of the c components that
@@ -135,9 +135,9 @@ def comparison_is_determined(V, pair, other, *, tolerance: float = 1e-8) -> bool
     >>> comparison_is_determined(V, (0, 2), [(0, 1), (1, 3)])
     array([False, False])
     """
-    rows = _unit_rows(V, _ZERO)
+    rows = _unit_rows(V, ZERO)
     tolerance = real_number("tolerance", tolerance, at_least=0.0, below=1.0)
-    pair, other = _pairs("pair", pair, len(rows)), _pairs("other", other, len(rows))
+    pair, other = pairs("pair", pair, len(rows)), pairs("other", other, len(rows))
     if pair.ndim == other.ndim == 2 and 1 not in (len(pair), len(other)):
         require_same("other, as many pairs as pair", len(other), len(pair))
     single = pair.ndim == other.ndim == 1
@@ -221,11 +221,12 @@ def factors_with_neighbors(factors: Factors, item: int, neighbors, *, cosines=No
         to 0 that rounding reorders the list: its error is about 1e-16 over that singular value.
     """
     instance_of("factors", factors, Factors)
-    Z, R = _orthonormal("the B of factors", factors.B)
-    chosen = _items_to_choose(item, neighbors, *Z.shape)
-    wanted = _falling(cosines, len(chosen) - 1)
+    A, B, power, _ = balanced(factors.A, factors.B)  # A Bᵀ over 2^power: whatever their units
+    Z, R = _orthonormal("the B of factors", B)
+    chosen = items_to_choose(item, neighbors, *Z.shape)
+    wanted = falling(cosines, len(chosen) - 1)
     lengths = np.linalg.norm(Z[chosen], axis=1)
-    _require_independent(Z[chosen], lengths)
+    require_independent(Z[chosen], lengths)
     Q, Lt = scipy.linalg.qr(Z[chosen].T)  # Z_J = Lᵗᵀ Qᵀ, and the rest of Q is orthogonal to the rows of J
     count = len(chosen)
     H = np.diag(np.append(1.0, np.sqrt(1 - wanted**2)))
@@ -238,18 +239,20 @@ def factors_with_neighbors(factors: Factors, item: int, neighbors, *, cosines=No
     B = Z @ Y
     B[chosen, count:] = 0.0  # these rows lie in the span; the stretch would multiply what rounding leaves of them
     _require_in_order(B, chosen, squares, wanted)
-    return Factors(np.linalg.solve(Y, R @ factors.A.T).T, B)  # A Bᵀ = (A Rᵀ) Zᵀ = (A Rᵀ Y⁻ᵀ)(Z Y)ᵀ
+    new_A = np.linalg.solve(Y, R @ A.T).T  # A Bᵀ = (A Rᵀ) Zᵀ = (A Rᵀ Y⁻ᵀ)(Z Y)ᵀ
+    takes = "factors takes numbers whose products a float holds"
+    return Factors(ours(held(takes, new_A, power - power // 2)), ours(held(takes, B, power // 2)))
 
 
 def _stretch(near, rest, squares, chosen, most):
     """The t of `factors_with_neighbors`: no other item has a cosine above `most` with the first one chosen."""
     along = near @ near[chosen[0]] / np.linalg.norm(near[chosen[0]])
     missing = (along / most) ** 2 - (near**2).sum(axis=1)
-    missing[(along <= 0) | (squares <= _ZERO**2)] = -np.inf
+    missing[(along <= 0) | (squares <= ZERO**2)] = -np.inf
     missing[chosen] = -np.inf
     ahead = np.flatnonzero(missing > 0)
     left = (rest[ahead] ** 2).sum(axis=1)
-    stuck = ahead[left <= _IN_SPAN**2 * squares[ahead]]
+    stuck = ahead[left <= IN_SPAN**2 * squares[ahead]]
     if stuck.size:
         raise ValueError(
             f"neighbors takes items whose rows, with item's, span no other row, got item {stuck[0]} in their span "
@@ -261,7 +264,7 @@ def _stretch(near, rest, squares, chosen, most):
 def _require_in_order(B, chosen, squares, wanted):
     """The cosines of the list fall strictly, and all others are below."""
     cosine = B @ B[chosen[0]] / np.maximum(np.linalg.norm(B, axis=1), np.finfo(np.float64).tiny)
-    others = np.delete(cosine, np.append(chosen, np.flatnonzero(squares <= _ZERO**2)))
+    others = np.delete(cosine, np.append(chosen, np.flatnonzero(squares <= ZERO**2)))
     if (np.diff(np.append(cosine[chosen], others.max(initial=-np.inf))) >= 0).any():
         raise ValueError(
             "cosines takes numbers that rounding leaves in order, further apart for rows that are nearly dependent, "
@@ -287,61 +290,6 @@ def _orthonormal(name, V):
 
 def _unit_rows(V, zero):
     """The rows of V with orthonormal columns, at unit length; those up to the length `zero` become exactly zero."""
-    Z = _orthonormal("V", V)[0]
+    Z = _orthonormal("V", near_one(real_array("V", V, ndim=2), 250)[0])[0]
     lengths = np.linalg.norm(Z, axis=1, keepdims=True)
     return np.divide(Z, lengths, out=np.zeros_like(Z), where=lengths > zero)
-
-
-def _pairs(name, value, n_items):
-    """`value` as integers of shape (2,) or (m, 2), each the index of an item."""
-    pairs = plain_array(name, value)
-    if pairs.dtype.kind not in "iu":
-        raise TypeError(f"{name} takes integers, got dtype {pairs.dtype}")
-    if pairs.ndim not in (1, 2) or pairs.shape[-1] != 2 or not pairs.size:
-        raise ValueError(f"{name} takes a pair of items or pairs in rows, got shape {pairs.shape}")
-    _require_items(name, pairs, n_items)
-    return pairs
-
-
-def _items_to_choose(item, neighbors, n_items, k):
-    """(item, *neighbors) as an array of different items, at most k."""
-    item = whole_number("item", item, low=0, high=n_items - 1, why=" (the last item)")
-    if k == 1:
-        raise ValueError("factors takes a rank of at least 2 for a list of neighbors, got 1: all cosines are ±1")
-    neighbors = plain_array("neighbors", neighbors)
-    if neighbors.ndim != 1 or not 1 <= neighbors.size < k:
-        limit = f"at least 1 and at most {k - 1} (one less than the rank) items in a row"
-        raise ValueError(f"neighbors takes {limit}, got shape {neighbors.shape}")
-    if neighbors.dtype.kind not in "iu":
-        raise TypeError(f"neighbors takes integers, got dtype {neighbors.dtype}")
-    _require_items("neighbors", neighbors, n_items)
-    if np.unique(neighbors).size < neighbors.size or item in neighbors:
-        raise ValueError(f"neighbors takes different items, none of them item {item}, got {neighbors.tolist()}")
-    return np.append(item, neighbors.astype(np.int64))
-
-
-def _require_items(name, indices, n_items):
-    if (outside := indices[(indices < 0) | (indices >= n_items)]).size:
-        raise ValueError(f"{name} takes items from 0 to {n_items - 1}, got {outside[0]}")
-
-
-def _falling(cosines, count):
-    """The cosines of the neighbors, strictly falling, from 1e-10 to below 1."""
-    if cosines is None:
-        return np.linspace(0.9, 0.6, count)
-    cosines = positive("cosines", real_array("cosines", cosines, ndim=1))
-    require_same("cosines, one for each neighbor", cosines.size, count)
-    if cosines[0] >= 1 or (np.diff(cosines) >= 0).any() or cosines[-1] < _LEAST:
-        raise ValueError(f"cosines takes falling numbers below 1, from {_LEAST:.0e} on, got {cosines.tolist()}")
-    return cosines
-
-
-def _require_independent(rows, lengths):
-    if (lengths <= _ZERO).any():
-        raise ValueError("item and neighbors take items with nonzero rows, got a zero row")
-    smallest = np.linalg.svd(rows / lengths[:, None], compute_uv=False)[-1]
-    if smallest <= _IN_SPAN:
-        raise ValueError(
-            f"item and neighbors take items with independent rows, got a smallest singular value of {smallest:.3g} "
-            "at unit length"
-        )

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
-from ._validation import instance_of, real_array, real_number, require_same
+from ._scales import balanced, columns_of_product, held, rows_near_one, rows_of_product, rows_of_products, triangle
+from ._validation import instance_of, real_array, real_matrix, real_number, require_same
 from .closed_forms import Factors
-from .similarity import cosine_similarity, user_embeddings
+from .similarity import cosine_similarity
 
 _EPS = np.finfo(np.float64).eps
 
@@ -43,8 +44,9 @@ def score_column_cosine(X, factors: Factors) -> np.ndarray:
     ----------
     Steck, Ekanadham and Kallus (2024), §3.
     """
-    P, B = user_embeddings(X, factors), factors.B
-    return cosine_similarity(B @ _triangle(P).T)
+    X, A, B = _arguments(X, factors)
+    P, powers = columns_of_product(X, A)
+    return cosine_similarity(rows_of_product(B, triangle(P).T, powers))
 
 
 def score_row_cosine(X, factors: Factors) -> np.ndarray:
@@ -55,8 +57,7 @@ def score_row_cosine(X, factors: Factors) -> np.ndarray:
     Arguments and errors as in `score_column_cosine`. Returns an ndarray of shape (n, n): pass X[rows] for the users
     that you need. The same for every (A G, B G⁻ᵀ).
     """
-    P, B = user_embeddings(X, factors), factors.B
-    return cosine_similarity(P @ _triangle(B).T)
+    return cosine_similarity(rows_of_products(*_arguments(X, factors)))
 
 
 # --- whitening: on the fitted factors ---
@@ -116,11 +117,11 @@ def spectral_cosine(factors: Factors, exponent: float) -> np.ndarray:
     ndarray, shape (p, p)
     """
     exponent = real_number("exponent", exponent, at_least=0.0, at_most=1.0)
-    instance_of("factors", factors, Factors)
-    R_A = _triangle(factors.A)
-    Q_B, R_B = scipy.linalg.qr(factors.B, mode="economic")
+    A, B, *_ = balanced(instance_of("factors", factors, Factors).A, factors.B)
+    R_A = triangle(A)
+    Q_B, R_B = scipy.linalg.qr(B, mode="economic")
     _, s, Zt = scipy.linalg.svd(R_A @ R_B.T)  # W = Q_A (R_A R_Bᵀ) Q_Bᵀ
-    kept = s > max(factors.B.shape) * _EPS * np.linalg.norm(R_A, 2) * np.linalg.norm(R_B, 2)
+    kept = s > max(B.shape) * _EPS * np.linalg.norm(R_A, 2) * np.linalg.norm(R_B, 2)
     return _cosine_where_embedded(Q_B @ Zt.T * np.where(kept, s ** (1 - exponent), 0.0), factors.B)
 
 
@@ -149,33 +150,37 @@ def layer_norm(M, gain=None, bias=None) -> np.ndarray:
     Raises
     ------
     ValueError, TypeError
-        For an embedding that is constant to rounding: it has no direction left.
+        For an embedding that is constant to rounding: it has no direction left; for a gain and a bias that lead beyond
+        what a float holds.
 
     References
     ----------
     Ba, Kiros and Hinton (2016).
     """
-    M = real_array("M", M, ndim=2)
+    M = rows_near_one(real_array("M", M, ndim=2))  # the size of an embedding does not matter
     k = M.shape[1]
     gain = np.ones(k) if gain is None else real_array("gain", gain, ndim=1)
     bias = np.zeros(k) if bias is None else real_array("bias", bias, ndim=1)
     for name, value in (("gain", gain), ("bias", bias)):
-        require_same(f"{name}, one entry for each latent dimension", value.size, k)
+        require_same(f"{name}, one entry for each column of M", value.size, k)
     centered = M - M.mean(axis=1, keepdims=True)
     constant = abs(centered).max(axis=1) <= 8 * _EPS * abs(M).max(axis=1)
     if constant.any():
         raise ValueError(f"M takes rows that are not constant, got {np.count_nonzero(constant)} constant row(s)")
-    return centered / centered.std(axis=1, keepdims=True) * gain + bias
+    with np.errstate(over="ignore", invalid="ignore"):
+        normalized = centered / centered.std(axis=1, keepdims=True) * gain + bias
+    return held("gain and bias take numbers that lead to floats", normalized)
 
 
 # --- what the functions above share ---
 
 
+def _arguments(X, factors):
+    X, A = real_matrix("X", X), instance_of("factors", factors, Factors).A
+    require_same("X, with as many columns as the A of factors has rows", X.shape[1], len(A))
+    return X, A, factors.B
+
+
 def _cosine_where_embedded(rows, B):
     """Cosines between rows, 0 for an item without an embedding: a decomposition leaves it rounding instead of zeros."""
     return cosine_similarity(np.where(B.any(axis=1, keepdims=True), rows, 0.0))
-
-
-def _triangle(M):
-    """R, at most square, of M = Q R with orthonormal columns in Q: MᵀM = RᵀR."""
-    return scipy.linalg.qr(M, mode="r")[0][: M.shape[1]]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ._validation import shown, text
+
 FOLDERS = ("studies/results", "benchmarks/results")
 BOOK = Path(__file__).parents[1]  # where the package is installed from the book itself, as `make lab` and Binder do
 
@@ -51,10 +53,8 @@ def stored_table(name: str) -> Path:
     -----
     `make study` and `make bench` compute these tables anew.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name takes a text, got {name!r} ({type(name).__name__})")
-    if not name or Path(name).name != name:
-        raise ValueError(f"name takes the name of a file, without a folder, got {name!r}")
+    if not text("name", name) or Path(name).name != name:
+        raise ValueError(f"name takes the name of a file, without a folder, got {shown(name)}")
     here = Path.cwd()
     for root in (BOOK, here, *here.parents):
         for folder in FOLDERS:

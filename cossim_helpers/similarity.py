@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from ._scales import over_rows, product, rows_near_one, rows_of_product
 from ._validation import instance_of, real_matrix, require_same
 from .closed_forms import Factors
 
@@ -23,7 +24,8 @@ def cosine_similarity(P, Q=None) -> np.ndarray:
     Returns
     -------
     ndarray, shape (m, l)
-        A row of zeros has no direction; its cosine is 0 with everything, itself included.
+        From −1 to 1. A row of zeros has no direction; its cosine is 0 with everything, itself included. Any other row
+        of P has the cosine 1 with itself, to the last digit. The size of a row never matters, from 1e-308 to 1e308.
 
     Raises
     ------
@@ -36,15 +38,19 @@ def cosine_similarity(P, Q=None) -> np.ndarray:
     array([[1.    , 0.7071],
            [0.    , 0.    ]])
     """
-    unit_P = _unit_rows(real_matrix("P", P))
+    unit_P, there = _unit_rows(real_matrix("P", P))
     if Q is None:
         unit_Q = unit_P
     else:
         Q = real_matrix("Q", Q)
         require_same("Q, with as many columns as P", Q.shape[1], unit_P.shape[1])
-        unit_Q = _unit_rows(Q)
+        unit_Q = _unit_rows(Q)[0]
     cosine = unit_P @ unit_Q.T
-    return cosine.toarray() if sp.issparse(cosine) else cosine
+    cosine = cosine.toarray() if sp.issparse(cosine) else cosine
+    np.clip(cosine, -1.0, 1.0, out=cosine)  # rounding may lead beyond
+    if Q is None:
+        np.fill_diagonal(cosine, there)
+    return cosine
 
 
 def item_item_cosine(factors: Factors) -> np.ndarray:
@@ -61,7 +67,7 @@ def user_user_cosine(X, factors: Factors) -> np.ndarray:
     Returns an ndarray of shape (n, n): pass X[rows] for the users that you need. Raises ValueError where X has
     another number of columns than A has rows (paper, §2.1).
     """
-    return cosine_similarity(user_embeddings(X, factors))
+    return cosine_similarity(embedding_rows(X, factors))
 
 
 def user_item_cosine(X, factors: Factors) -> np.ndarray:
@@ -70,27 +76,33 @@ def user_item_cosine(X, factors: Factors) -> np.ndarray:
     Returns an ndarray of shape (n, p): pass X[rows] for the users that you need. Raises ValueError where X has
     another number of columns than A has rows (paper, §2.1).
     """
-    return cosine_similarity(user_embeddings(X, factors), factors.B)
+    return cosine_similarity(embedding_rows(X, factors), factors.B)
 
 
 def user_embeddings(X, factors: Factors) -> np.ndarray:
-    """X A, shape (n, k): one embedding a user. Raises ValueError where X has another width than A has rows."""
-    X = real_matrix("X", X)
+    """X A, shape (n, k): one embedding a user.
+
+    Raises ValueError where X has another width than A has rows, or products that no float holds.
+    """
+    X = _as_wide("X", X, factors)
+    return product("X and factors take numbers whose products a float holds", X, factors.A)
+
+
+def embedding_rows(X, factors: Factors) -> np.ndarray:
+    """X A for whoever asks for the directions of its rows: where numbers are extreme, powers of two are left out."""
+    return rows_of_product(_as_wide("X", X, factors), factors.A)
+
+
+def _as_wide(name, X, factors):
+    X = real_matrix(name, X)
     A = instance_of("factors", factors, Factors).A
-    require_same("X, with as many columns as A has rows", X.shape[1], A.shape[0])
-    return X @ A
+    require_same(f"{name}, with as many columns as the A of factors has rows", X.shape[1], A.shape[0])
+    return X
 
 
 def _unit_rows(M):
-    """Each row over its Euclidean length (Ω M), zero rows left as they are."""
-    largest = abs(M).max(axis=1)
-    largest = np.asarray(largest.todense() if sp.issparse(largest) else largest).ravel()
-    M = _scale_rows(M, largest)  # squares of what is left neither overflow nor vanish
+    """Each row over its Euclidean length (Ω M), zero rows left as they are; and which rows are not zero."""
+    M = rows_near_one(M)  # squares of what is left neither overflow nor vanish
     squares = M.multiply(M) if sp.issparse(M) else M * M
-    return _scale_rows(M, np.sqrt(np.asarray(squares.sum(axis=1)).ravel()))
-
-
-def _scale_rows(M, lengths):
-    """Row i over lengths[i]; rows of length 0 stay."""
-    lengths = np.where(lengths > 0, lengths, 1.0)[:, None]
-    return sp.csr_array(M / lengths) if sp.issparse(M) else M / lengths
+    lengths = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
+    return over_rows(M, np.where(lengths > 0, lengths, 1.0)), lengths > 0

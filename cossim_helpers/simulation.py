@@ -9,7 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from ._draws import World, child, draw_items, draw_users
-from ._validation import one_of, real_array, real_number, seed_sequence, whole_number
+from ._owned import as_it_is, hold, ours
+from ._validation import MANY, one_of, real_array, real_number, seed_sequence, shown, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +27,17 @@ class Interactions:
         p_i > 0, falling within each cluster.
     user_preference : ndarray, shape (n_users, n_clusters)
         p_uc, how much user u prefers cluster c.
+
+    All are read-only, and copies of what was passed.
     """
 
     X: sp.csr_array
     item_cluster: np.ndarray
     item_popularity: np.ndarray
     user_preference: np.ndarray
+
+    def __post_init__(self):
+        hold(self, X=as_it_is, item_cluster=as_it_is, item_popularity=as_it_is, user_preference=as_it_is)
 
 
 def simulate_interactions(
@@ -101,7 +107,7 @@ def simulate_interactions(
     >>> data.X.shape, data.item_cluster.shape, data.user_preference.shape
     ((300, 40), (40,), (300, 4))
     """
-    n_users = whole_number("n_users", n_users, low=1)
+    n_users = whole_number("n_users", n_users, low=1, high=MANY)
     world = _world(
         n_items,
         n_clusters,
@@ -116,7 +122,7 @@ def simulate_interactions(
         rng=rng,
     )
     X, preference = draw_users(world, 0, n_users)
-    return Interactions(X, world.item_cluster, world.item_popularity, preference)
+    return Interactions(*map(ours, (X, world.item_cluster, world.item_popularity, preference)))
 
 
 def simulate_users(
@@ -172,7 +178,7 @@ def simulate_users(
     ((300, 40), 0)
     """
     first = whole_number("first", first, low=0)
-    count = whole_number("count", count, low=1)
+    count = whole_number("count", count, low=1, high=MANY)
     world = _world(
         n_items,
         n_clusters,
@@ -203,11 +209,11 @@ def _world(
     max_activity,
     rng,
 ):
-    n_items = whole_number("n_items", n_items, low=1)
-    n_clusters = whole_number("n_clusters", n_clusters, low=1)
+    n_items = whole_number("n_items", n_items, low=1, high=MANY)
+    n_clusters = whole_number("n_clusters", n_clusters, low=1, high=MANY)
     p_c = _cluster_probabilities(cluster_probabilities, n_clusters)
     beta_range = _exponent_range(popularity_exponents)
-    alpha = real_number("preference_concentration", preference_concentration, above=0.0)
+    alpha = real_number("preference_concentration", preference_concentration, above=0.0, at_most=1e100)
     one_of("popularity_law", popularity_law, ("rank", "random"))
     one_of("preference_law", preference_law, ("dirichlet", "uniform"))
     if max_activity is None:
@@ -215,11 +221,19 @@ def _world(
     max_activity = whole_number("max_activity", max_activity, low=1, high=n_items, why=" (n_items)")
     min_activity = whole_number("min_activity", min_activity, low=1, high=max_activity, why=" (max_activity)")
     activity = np.arange(min_activity, max_activity + 1, dtype=np.intp)  # np.repeat takes no wider integers
-    activity_law = activity ** -real_number("activity_exponent", activity_exponent)
-    activity_law /= activity_law.sum()
+    activity_law = _activity_law(activity, real_number("activity_exponent", activity_exponent))
     seed = seed_sequence(rng)
     cluster, popularity = draw_items(child(seed, 0), n_items, p_c, popularity_law, beta_range)
     return World(cluster, popularity, preference_law, np.full(n_clusters, alpha), activity, activity_law, seed)
+
+
+def _activity_law(values, exponent):
+    """P(k_u = k) ∝ k^{-exponent} for rising values; where no float holds the powers, over the largest of them."""
+    with np.errstate(over="ignore"):
+        law = values**-exponent
+        if not 1e-290 < law.sum() < np.inf:
+            law = (values / values[0 if exponent > 0 else -1]) ** -exponent
+    return law / law.sum()
 
 
 def _cluster_probabilities(value, n_clusters):
@@ -228,10 +242,12 @@ def _cluster_probabilities(value, n_clusters):
     p_c = real_array("cluster_probabilities", value, ndim=1)
     if p_c.size != n_clusters:
         raise ValueError(f"cluster_probabilities takes n_clusters = {n_clusters} numbers, got {p_c.size}")
-    if (p_c < 0).any() or abs(p_c.sum() - 1) > 1e-9:
+    with np.errstate(over="ignore"):
+        total = p_c.sum()
+    if (p_c < 0).any() or abs(total - 1) > 1e-9:
         raise ValueError(
             "cluster_probabilities takes numbers of at least 0 that sum to 1, "
-            f"got a smallest of {p_c.min():g} and a sum of {p_c.sum():.12g}"
+            f"got a smallest of {p_c.min():g} and a sum of {total:.12g}"
         )
     return p_c / p_c.sum()
 
@@ -239,5 +255,5 @@ def _cluster_probabilities(value, n_clusters):
 def _exponent_range(value):
     exponents = real_array("popularity_exponents", value, ndim=1)
     if exponents.size != 2 or exponents[0] < 0 or exponents[1] < exponents[0]:
-        raise ValueError(f"popularity_exponents takes (low, high) with 0 <= low <= high, got {value!r}")
+        raise ValueError(f"popularity_exponents takes (low, high) with 0 <= low <= high, got {shown(value)}")
     return exponents

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
+from ._components import pieces
 from ._dask import dask_pairs, is_dask_array
-from ._gram import accumulate_gram, unchecked_csr
+from ._gram import accumulate_gram
 from ._krylov import Ritz
 from ._lanczos import top_eigenpairs
+from ._owned import hold, matrix, ours, vector
 from ._routes import (
     EPS,
     GRAM_IS_ENOUGH,
@@ -22,14 +23,14 @@ from ._routes import (
     joined,
     linked_items,
     low_rank,
-    near_one,
     rounding,
     triangular,
 )
-from ._validation import non_negative, real_array, real_matrix, real_number, require_same, whole_number
+from ._scales import held, near_one
+from ._validation import non_negative, real_matrix, real_number, require_same, whole_number
 
 GRAM_ITEMS = 5_000  # up to so many items a Dask array's XᵀX is formed: 200 MB, some of them on each worker
-_STEPS = 20  # in most data, fewer lead from any item to any other; a chain of items takes as many as it is long
+_LARGEST_RATIO = 1e300  # of singular values: more than double precision knows
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,22 +43,24 @@ class Spectrum:
         Singular values, falling, at least 0.
     V : ndarray, shape (p, k)
         Right singular vectors, orthonormal columns; the sign of each is fixed by its largest entry.
+
+    Both are read-only, and copies of what was passed.
     """
 
     sigma: np.ndarray
     V: np.ndarray
 
     def __post_init__(self):
-        sigma, V = real_array("sigma", self.sigma, ndim=1), real_array("V", self.V, ndim=2)
-        require_same("V, with one column for each singular value", V.shape[1], sigma.size)
+        hold(self, sigma=vector, V=matrix)
+        sigma, V = self.sigma, self.V
+        require_same("V, with one column for each of sigma", V.shape[1], sigma.size)
         non_negative("sigma", sigma)
         if (rise := np.diff(sigma, prepend=sigma[0]).max()) > 0:
             raise ValueError(f"sigma takes falling numbers, got a largest rise of {rise:g}")
-        departure = abs(V.T @ V - np.eye(sigma.size)).max()
-        if departure > 1e-8:
+        with np.errstate(over="ignore", invalid="ignore"):
+            departure = abs(V.T @ V - np.eye(sigma.size)).max()
+        if not departure <= 1e-8:
             raise ValueError(f"V takes orthonormal columns, got max|VᵀV − I| = {departure:.3g}")
-        object.__setattr__(self, "sigma", sigma)
-        object.__setattr__(self, "V", V)
 
     def exceeds(self, level: float) -> np.ndarray:
         """Whether each σ_i is above `level` by more than `spectrum` may be wrong: bools, shape (k,).
@@ -69,9 +72,10 @@ class Spectrum:
         some hundred items meet more than 10⁵ users, sums of fractions may round by more; counts never do.
         """
         level = real_number("level", level, at_least=0.0)
-        ratio = np.divide(self.sigma[0], self.sigma, out=np.ones_like(self.sigma), where=self.sigma > 0)
-        error = np.maximum(np.minimum(ratio**2, 1 / GRAM_IS_ENOUGH), ratio)
-        return self.sigma > level * (1 + rounding(len(self.V)) * error)
+        with np.errstate(over="ignore"):  # a ratio beyond all floats: the error is as large as it can be
+            ratio = np.divide(self.sigma[0], self.sigma, out=np.ones_like(self.sigma), where=self.sigma > 0)
+            error = np.maximum(np.minimum(ratio**2, 1 / GRAM_IS_ENOUGH), np.minimum(ratio, _LARGEST_RATIO))
+            return self.sigma > level * (1 + rounding(len(self.V)) * error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,11 @@ class KrylovSpectrum(Spectrum):
     residual: np.ndarray
     error: np.ndarray
 
+    def __post_init__(self):
+        super().__post_init__()
+        hold(self, residual=vector, error=vector)
+        require_same("residual, one for each of sigma", self.residual.size, self.sigma.size)
+
 
 class NotSettled(ValueError):
     """The passes over the data did not suffice; `spectrum` holds what they found, with its residual."""
@@ -102,7 +111,7 @@ class NotSettled(ValueError):
 
 def settled_or_raise(found: Ritz) -> KrylovSpectrum:
     """What block Krylov found, unless it was still on the move."""
-    result = KrylovSpectrum(found.sigma, found.V, found.residual, found.error)
+    result = KrylovSpectrum(*map(ours, (found.sigma, found.V, found.residual, found.error)))
     if not found.settled:
         raise NotSettled(
             f"passes takes enough of them for V to settle, got {found.error.size}, which leave an estimated error of "
@@ -198,12 +207,12 @@ def spectrum(X, k: int | None = None) -> Spectrum:
     """
     if is_dask_array(X):
         found = dask_pairs("X", X, k, GRAM_ITEMS)
-        return settled_or_raise(found) if isinstance(found, Ritz) else Spectrum(*found)
+        return settled_or_raise(found) if isinstance(found, Ritz) else Spectrum(*map(ours, found))
     X = real_matrix("X", X)
-    k = min(X.shape) if k is None else whole_number("k", k, low=1, high=min(X.shape), why=" (min(n, p))")
+    k = min(X.shape) if k is None else whole_number("k", k, low=1, high=min(X.shape), why=" (min(n, p) of X)")
     X, exponent = near_one(X)
     solved, top = [], np.zeros(0)  # of each connected component; the k largest values so far
-    for piece, items, size in _pieces(X):
+    for piece, items, size in pieces(X):
         if top.size == k and top[-1] >= size:
             break
         solved.append((items, *_top_pairs(piece, min(k, *piece.shape))))
@@ -214,7 +223,7 @@ def spectrum(X, k: int | None = None) -> Spectrum:
         scaled_back = np.ldexp(sigma, exponent)
     if not np.isfinite(scaled_back).all():
         raise ValueError(f"X takes numbers with singular values below 1.8e308, got entries of up to 2^{exponent}")
-    return Spectrum(scaled_back, fix_signs(V))
+    return Spectrum(ours(scaled_back), ours(fix_signs(V)))
 
 
 def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
@@ -256,85 +265,17 @@ def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
         raise ValueError(f"gram takes a positive semidefinite matrix, got an eigenvalue of {lowest:.6g}")
     odd = exponent % 2
     sigma = np.sqrt(np.ldexp(np.where(eigenvalues > negligible, eigenvalues, 0.0)[:k], odd))
-    return Spectrum(np.ldexp(sigma, (exponent - odd) // 2), fix_signs(V[:, :k]))
+    return Spectrum(ours(np.ldexp(sigma, (exponent - odd) // 2)), ours(fix_signs(V[:, :k])))
 
 
 def item_gram(X) -> np.ndarray:
-    """XᵀX, shape (p, p), added up over dense blocks of rows: X itself stays as sparse as it is."""
-    X = real_matrix("X", X)
-    with np.errstate(over="ignore", invalid="ignore"):
-        gram = accumulate_gram([X], X.shape[1])
-    if not np.isfinite(gram).all():
-        raise ValueError("X takes numbers with sums of squares below 1.8e308, got larger ones")
-    return gram
+    """XᵀX, shape (p, p), added up over dense blocks of rows: X itself stays as sparse as it is.
 
-
-# --- exact zeros: XᵀX is block-diagonal over the connected components of the data, and each is solved on its own ---
-
-
-def _pieces(X):
-    """(its part of X, its items, its Frobenius norm) of each connected component, the norms falling.
-
-    A user with two items links them. Items without users are in none.
+    Raises ValueError where the largest sum of squares is none that a float holds.
     """
-    if sp.issparse(X):
-        X, pattern, there = _stored(X)
-    else:
-        pattern = X != 0
-        there = pattern.any(axis=0)
-    if _in_one_piece(pattern, there):
-        if there.any():
-            yield _without_empty(X, there), np.flatnonzero(there), np.inf
-        return
-    links = sp.block_array([[None, sp.csr_array(pattern)], [pattern.T, None]], format="csr")
-    label = connected_components(links, directed=False)[1]
-    owner, label = label[: X.shape[0]], label[X.shape[0] :]
-    users, items = np.argsort(owner, kind="stable"), np.argsort(label, kind="stable")
-    items = items[there[items]]
-    X = X[users][:, items]
-    squares = np.bincount(owner[users], np.asarray((X * X).sum(axis=1)).ravel(), minlength=1 + label.max())
-    for number in sorted(np.unique(label[there]), key=lambda number: -squares[number]):
-        rows, columns = (slice(*np.searchsorted(of, [number, number + 1])) for of in (owner[users], label[items]))
-        yield X[rows, columns], items[columns], np.sqrt(squares[number])
-
-
-def _stored(X):
-    """X without stored zeros, which link nothing; ones in its places; and the items that are there."""
-    if not X.data.all():
-        X = X.copy()
-        X.eliminate_zeros()
-    pattern = unchecked_csr(np.ones(X.nnz, np.float32), X.indices, X.indptr, X.shape[1])
-    items = X.indices.astype(np.intp, copy=False)  # np.bincount takes no wider integers
-    return X, pattern, np.bincount(items, minlength=X.shape[1]) > 0
-
-
-def _without_empty(X, there):
-    """X without empty items, and without empty users where it is large and sparse: they cost time, and add nothing."""
-    if not sp.issparse(X):
-        return X if there.all() else X[:, there]
-    used = (np.diff(X.indptr) > 0) | (min(X.shape) <= LANCZOS_FROM)
-    if used.all() and there.all():
-        return X
-    place = np.cumsum(there, dtype=X.indices.dtype) - 1
-    indptr = np.append(X.indptr[:-1][used], X.indptr[-1:])
-    return unchecked_csr(X.data, place[X.indices], indptr, int(there.sum()))
-
-
-def _in_one_piece(pattern, there):
-    """Whether users link all of the items that are there, as far as _STEPS from the first of them tell."""
-    reached = there & (np.cumsum(there) == 1)
-    for _ in range(_STEPS):
-        if np.array_equal(reached, there):
-            return True
-        reached = _linked(pattern, reached)
-    return False
-
-
-def _linked(pattern, items):
-    """The items of all users who have one of `items`."""
-    if sp.issparse(pattern):
-        return pattern.T @ (pattern @ items.astype(np.float32)) > 0
-    return pattern[pattern[:, items].any(axis=1)].any(axis=0)
+    X, exponent = near_one(real_matrix("X", X))
+    gram = accumulate_gram([X], X.shape[1])
+    return held("X takes numbers with sums of squares from 2.2e-308 to 1.8e308", gram, 2 * exponent)
 
 
 def _top_pairs(X, k):

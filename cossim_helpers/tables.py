@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ._validation import real_number
+from ._validation import listed, of_type, real_number, shown, text, whole_number
 
 WIDEST = 79  # columns of the text
 LEFT = ' style="text-align: left"'
@@ -55,21 +55,25 @@ class Table:
     over: Mapping[str, int] | None = None
 
     def __post_init__(self):
-        columns = tuple(self.columns)
-        forms = (self.form,) * (len(columns) - 1) if isinstance(self.form, str) else tuple(self.form)
-        for name, text in (("caption", self.caption), *(("columns", one) for one in columns)):
-            if not isinstance(text, str):
-                raise TypeError(f"{name} takes text, got {text!r} ({type(text).__name__})")
-        if not self.caption.strip():
-            raise ValueError("caption takes what the table shows, got an empty text")
+        columns = tuple(text("columns", one) for one in listed("columns", self.columns, "texts"))
+        forms = [self.form] * (len(columns) - 1) if isinstance(self.form, str) else listed("form", self.form, "texts")
+        forms = [_form(form) for form in forms]
+        if not text("caption", self.caption).strip():
+            raise ValueError(f"caption takes what the table shows, got {shown(self.caption)}")
+        text("join", self.join)
         if len(columns) < 2 or len(forms) != len(columns) - 1:
-            raise ValueError(f"form takes one text for each column but the first of at least two, got {len(forms)}")
-        if self.over is not None and sum(self.over.values()) != len(columns):
-            raise ValueError(f"over takes spans that add up to {len(columns)}, got {sum(self.over.values())}")
-        rows = tuple(row if isinstance(row, str) else _written(row, ("", *forms), self.join) for row in self.rows)
+            raise ValueError(
+                "form takes one text for each of columns but the first, of which there are at least two: "
+                f"got {len(forms)} for {len(columns)}"
+            )
+        if self.over is not None and (spans := _spans(self.over)) != len(columns):
+            raise ValueError(f"over takes spans that add up to {len(columns)}, got {spans}")
+        given = listed("rows", self.rows, "rows")
+        rows = tuple(row if isinstance(row, str) else _written(row, ("", *forms), self.join) for row in given)
         if not any(isinstance(row, tuple) for row in rows):
             raise ValueError("rows takes at least one row, got none")
-        for name, value in {"columns": columns, "rows": rows}.items():
+        over = None if self.over is None else dict(self.over)
+        for name, value in {"columns": columns, "rows": rows, "over": over}.items():
             object.__setattr__(self, name, value)
         if (width := max(map(len, repr(self).splitlines()))) > WIDEST:
             raise ValueError(f"rows takes what fits into {WIDEST} columns of text, got {width}")
@@ -129,14 +133,28 @@ def _head(name: str, scope: str, more: str) -> str:
 
 
 def _written(row, forms, join) -> tuple[str, ...]:
-    row = tuple(row)
+    row = tuple(listed("rows", row, "rows, each of them a text or a sequence"))
     if len(row) != len(forms):
-        raise ValueError(f"rows takes rows of {len(forms)} entries, got one of {len(row)}: {row!r}")
+        raise ValueError(f"rows takes rows of {len(forms)} entries, got one of {len(row)}: {shown(row)}")
     cells = [cell if isinstance(cell, (str, tuple)) else (cell,) for cell in row]
     return tuple(
         cell if isinstance(cell, str) else join.join(_number(one, form) for one in cell)
         for cell, form in zip(cells, forms)
     )
+
+
+def _form(form) -> str:
+    try:
+        format(1.5, text("form", form))
+    except ValueError as error:
+        raise ValueError(f"form takes how a float is written, such as '.2f', got {shown(form)}: {error}") from None
+    return form
+
+
+def _spans(over) -> int:
+    if not isinstance(over, Mapping):
+        raise TypeError(f"over takes a dict of numbers of columns by headers, got {of_type(over)}")
+    return sum(whole_number("over", span, low=1) for name, span in over.items() if text("over", name) is name)
 
 
 def _number(value, form: str) -> str:

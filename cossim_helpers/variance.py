@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from ._scales import near_one
 from ._validation import real_array, real_number
 
 
@@ -45,6 +46,7 @@ def variance_shares(squared_distance) -> VarianceShares:
     L, S = D2.shape[:2]
     if D2.shape != (L, S, L, S) or min(L, S) < 2:
         raise ValueError(f"squared_distance takes the shape (L, S, L, S) with L, S >= 2, got {D2.shape}")
+    D2 = near_one(D2)[0]
     total = D2.sum() / (2 * L * S)
     within_levels = np.einsum("lslt->", D2) / (2 * S)
     within_seeds = np.einsum("lsms->", D2) / (2 * L)
@@ -76,6 +78,7 @@ def shares_with_intervals(squared_distance, confidence: float = 0.95) -> dict[st
     for name in ("level", "seed", "rest"):
         estimate = getattr(whole, name)
         pseudo = S * estimate - (S - 1) * np.array([getattr(one, name) for one in without])
-        half = stdtrit(S - 1, (1 + confidence) / 2) * pseudo.std(ddof=1) / np.sqrt(S)
+        error = pseudo.std(ddof=1) / np.sqrt(S)
+        half = stdtrit(S - 1, (1 + confidence) / 2) * error if error > 0 else 0.0  # infinite where 1 + confidence is 2
         result[name] = (estimate, max(estimate - half, 0.0), min(estimate + half, 1.0))
     return result

@@ -1,6 +1,6 @@
 """Trainings by contrast and what is measured of them: what a worker of studies/losses.py does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -125,12 +125,20 @@ def encoder(rng, k, width=HIDDEN):
     }
 
 
-def true_vectors(recipe, seed):
-    """Two functions from features to the unit vectors of the truth: odd, so that they lean nowhere on average."""
+def true_layers(recipe, seed):
+    """The weights of the truth on both sides, which for a tied encoder are the same."""
     rng = np.random.default_rng([seed, 2])
     layers = [(BEND * one["W"], one["V"]) for one in (encoder(rng, recipe.true_k, TRUE_HIDDEN) for _ in range(2))]
-    sides = (layers[0], layers[0] if recipe.tied else layers[1])
-    return [lambda xp, x, W=W, V=V: _unit(xp, xp.tanh(x @ W) @ V) for W, V in sides]
+    return layers[0], layers[0] if recipe.tied else layers[1]
+
+
+def true_vectors(recipe, seed):
+    """Two functions from features to the unit vectors of the truth: odd, so that they lean nowhere on average."""
+    return [lambda xp, x, W=W, V=V: odd(xp, x, W, V) for W, V in true_layers(recipe, seed)]
+
+
+def odd(xp, x, W, V):
+    return _unit(xp, xp.tanh(x @ W) @ V)
 
 
 def start_of(recipe, seed, number, stretch=1.0):
@@ -181,38 +189,41 @@ def train_encoders(recipe, seed, number, stretch=1.0):
     import jax  # seconds, which reading the table does not need
 
     with jax.enable_x64(True):
-        run = _training(recipe, seed)
+        run = _training(replace(recipe, decay=0.0, true_scale=1.0, true_k=1), (BATCH, FEATURES))
+        truth = true_layers(recipe, seed), recipe.true_scale
         key = jax.random.key(1_000 * seed + number)  # a stretched start sees the same users and items
-        return jax.tree.map(np.asarray, run(start_of(recipe, seed, number, stretch), key))
+        return jax.tree.map(np.asarray, run(start_of(recipe, seed, number, stretch), key, truth, recipe.decay))
 
 
-@lru_cache(maxsize=1)  # a worker trains all starts of one recipe and seed in a row
-def _training(recipe, seed):
+@lru_cache
+def _training(recipe, batch):
+    """To compile it takes seconds: the truth and the decay are handed in; all else is written into the program."""
     import jax
     import jax.numpy as jnp
     import optax
 
-    of_users, of_items = true_vectors(recipe, seed)
     rate = optax.cosine_decay_schedule(recipe.learning_rate, recipe.steps)
-    adam = optax.adamw(rate, weight_decay=recipe.decay, mask=decayed)
+    free = recipe.unit and recipe.scale is None
 
-    def batch_loss(parameters, users, items):
+    def batch_loss(parameters, users, items, truth):
         P, Q = vectors(jnp, parameters, recipe, users, items)
-        free = recipe.unit and recipe.scale is None
         log_scale = parameters["log_scale"] if free else jax.lax.stop_gradient(parameters["log_scale"])
-        true = recipe.true_scale * of_users(jnp, users) @ of_items(jnp, items).T
+        layers, true_scale = truth
+        true = true_scale * odd(jnp, users, *layers[0]) @ odd(jnp, items, *layers[1]).T
         return excess(jax.nn.log_softmax, jnp, jnp.exp(log_scale) * P @ Q.T, true, recipe.loss)
 
-    def step(state, key):
-        parameters, moments = state
-        users, items = jax.random.normal(key, (2, BATCH, FEATURES))
-        slope = jax.grad(batch_loss)(parameters, users, items)
-        change, moments = adam.update(slope, moments, parameters)
-        change["log_scale"] = change["log_scale"] * (recipe.unit and recipe.scale is None)
-        return (optax.apply_updates(parameters, change), moments), None
-
     @jax.jit
-    def run(parameters, key):
+    def run(parameters, key, truth, decay):
+        adam = optax.adamw(rate, weight_decay=decay, mask=decayed)
+
+        def step(state, key):
+            parameters, moments = state
+            users, items = jax.random.normal(key, (2, *batch))
+            slope = jax.grad(batch_loss)(parameters, users, items, truth)
+            change, moments = adam.update(slope, moments, parameters)
+            change["log_scale"] = change["log_scale"] * free
+            return (optax.apply_updates(parameters, change), moments), None
+
         state = parameters, adam.init(parameters)
         return jax.lax.scan(step, state, jax.random.split(key, recipe.steps))[0][0]
 

@@ -56,8 +56,8 @@ FAILURES = (RuntimeError, OSError, subprocess.SubprocessError, websocket.WebSock
 def files_of(root):
     """Return the names of the files that Git knows, or of all that nothing has made where there is no clone."""
     try:
-        listed = subprocess.run(["git", "-C", root, "ls-files", "-z"], check=True, capture_output=True, text=True)
-        names = list(filter(None, listed.stdout.split("\0")))
+        listed = subprocess.run(["git", "-C", root, "ls-files", "-z"], check=True, capture_output=True)
+        names = list(filter(None, os.fsdecode(listed.stdout).split("\0")))
     except (OSError, subprocess.CalledProcessError):
         names = []
     if names:

@@ -29,7 +29,7 @@ def revision(root=ROOT):
 
     def git(*arguments):
         command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return os.fsdecode(subprocess.run(command, check=True, capture_output=True).stdout).strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")) != Path(root).resolve():
@@ -41,8 +41,12 @@ def revision(root=ROOT):
 
 def write_stamp(path=STAMP, root=ROOT):
     """Record that this commit has passed its tests with this Python."""
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(revision(root)._asdict() | {"python": platform.python_version()}), encoding="utf-8")
+    text = json.dumps(revision(root)._asdict() | {"python": platform.python_version()})
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as problem:  # a folder that is read-only: the tests have passed all the same
+        print(f"pages will not say with which Python they were verified, since there is no {path.name}: {problem}")
 
 
 def verified_with(now, path=STAMP):

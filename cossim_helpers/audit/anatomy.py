@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._owned import hold, matrix, ours, vector
 from .neighbors import View, nearest, row_blocks
 
 FIRST = (1_000, 10_000, 100_000)  # rows on which the mean cosine is said besides all
@@ -33,7 +34,8 @@ class Anatomy:
     effective_rank, entropy_rank
         (Σw)²/Σw² and exp(−Σ p log p) of the variances w of the principal directions, p = w/Σw.
     mean, variances, spectrum, axes
-        The mean row; the variances of the coordinates; w, falling; its directions (columns).
+        The mean row; the variances of the coordinates; w, falling; its directions (columns). Read-only, and copies of
+        what was passed.
     """
 
     zero_rows: int
@@ -53,6 +55,9 @@ class Anatomy:
     variances: np.ndarray
     spectrum: np.ndarray
     axes: np.ndarray
+
+    def __post_init__(self):
+        hold(self, mean=vector, variances=vector, spectrum=vector, axes=matrix)
 
     @property
     def unit_length(self) -> bool:
@@ -101,10 +106,10 @@ def anatomy(E: np.ndarray) -> Anatomy:
         direction_share=float(np.linalg.eigvalsh(unit_gram)[-1] / max(so_far, 1)),
         effective_rank=float(1 / np.square(share).sum()),
         entropy_rank=float(np.exp(-(share[share > 0] * np.log(share[share > 0])).sum())),
-        mean=total / n,
-        variances=np.maximum(np.diag(gram) / n - (total / n) ** 2, 0.0),
-        spectrum=spectrum,
-        axes=axes,
+        mean=ours(total / n),
+        variances=ours(np.maximum(np.diag(gram) / n - (total / n) ** 2, 0.0)),
+        spectrum=ours(spectrum),
+        axes=ours(axes),
     )
 
 

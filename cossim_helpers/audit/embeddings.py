@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import generator, one_of, real_number, require_same, whole_number
+from .._validation import MANY, function, generator, one_of, real_number, require_same, whole_number
 from ..fibers import freedom
 from ..losses import LOSSES, Determined, determined
 from .anatomy import HUB_ROWS, Anatomy, Hubness, anatomy, hubness
@@ -132,6 +132,7 @@ def audit_embeddings(
         For NaN or infinite values (the error says where), masked arrays, fewer than 3 rows (4 with `again`), other
         shapes than needed.
     """
+    trained = one_of("trained", trained, (*LOSSES, UNKNOWN))
     E = as_vectors("E", E, at_least=3)
     other = None if other is None else as_vectors("other", other, at_least=1)
     if other is not None:
@@ -141,13 +142,11 @@ def audit_embeddings(
         again = as_vectors("again", again, at_least=4)
         require_same("again, with as many rows as E", len(again), len(E))
         require_different("again", again)
-    trained = one_of("trained", trained, (*LOSSES, UNKNOWN))
     k = whole_number("k", k, low=1, high=len(E) - 1, why=", one less than there are rows")
     n_queries = whole_number("n_queries", n_queries, low=1)
-    n_draws = whole_number("n_draws", n_draws, low=1)
+    n_draws = whole_number("n_draws", n_draws, low=1, high=MANY)
     spread = real_number("spread", spread, at_least=1.0, at_most=WIDEST)
-    if not callable(done):
-        raise TypeError(f"done takes a function of one number, got {done!r}")
+    function("done", done, "one number")
     rng = generator(rng)
     queries = chosen_rows(E, n_queries, rng)
     require_different("E", E)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._ranks import less_the_mean
-from .._validation import one_of, real_number, require_same
+from .._validation import one_of, real_number, require_same, true_or_false
 from ..losses import LOSSES, determined
 from .tables import as_vectors, exact_blocks
 
@@ -84,6 +84,7 @@ def repair_vectors(items, users=None, *, method: str | None = None, trained: str
 
 def default_repair(trained: str, has_users: bool) -> str:
     """What a loss calls for: "plain" where it determines cosine or order, else the richest that is invariant."""
+    has_users = true_or_false("has_users", has_users)
     if one_of("trained", trained, (*LOSSES, UNKNOWN)) == UNKNOWN:
         return "canonical" if has_users else "centered"
     row = determined(trained)

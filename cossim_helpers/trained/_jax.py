@@ -32,28 +32,35 @@ class Data(NamedTuple):
     log_q: jax.Array  # (p,), log of how often an item is drawn as a positive
 
 
+class Rates(NamedTuple):
+    """What a recipe may change without another program: numbers that are handed in."""
+
+    learning_rate: float
+    decay: float
+
+
 def train(X: np.ndarray, q: np.ndarray, recipe: Recipe, seed: int, keep: set[int]) -> dict[int, dict[str, np.ndarray]]:
     """Adam on mini-batches in float64: the parameters, as arrays by name, after each epoch that is to be kept."""
-    adam = optax.adam(recipe.learning_rate)
-    kept = {}
+    kept, rates = {}, Rates(recipe.learning_rate, recipe.decay)
+    program = replace(recipe, epochs=1, learning_rate=1.0, decay=0.0)  # all else is written into it
     with jax.enable_x64(True):
         key = jax.random.key(seed)
         data = Data(jnp.asarray(X, dtype=jnp.int8), jnp.log(jnp.asarray(q)))
         parameters = start(recipe, X.shape[1], key)
-        state = parameters, adam.init(parameters)
+        state = parameters, optax.adam(recipe.learning_rate).init(parameters)
         for done in range(1, max(keep) + 1):
-            state = epoch(state, jax.random.fold_in(key, done), data, replace(recipe, epochs=1))
+            state = epoch(state, jax.random.fold_in(key, done), data, rates, program)
             if done in keep:
                 kept[done] = {name: np.array(value) for name, value in state[0].items()}
     return kept
 
 
 @partial(jax.jit, static_argnames="recipe")
-def epoch(state, key, data: Data, recipe: Recipe):
-    """All batches once, in a new order. Compiled once for a recipe, for all seeds and epochs: that takes a second."""
+def epoch(state, key, data: Data, rates: Rates, recipe: Recipe):
+    """All batches once, in a new order. To compile takes a second: once for all seeds, epochs and rates."""
     n = len(data.X)
     batches = n // recipe.batch_size
-    adam = optax.adam(recipe.learning_rate)
+    adam = optax.adam(rates.learning_rate)
     order_key, batch_key = jax.random.split(key)
     order = jax.random.permutation(order_key, n)[: batches * recipe.batch_size]
     keys = jax.random.split(batch_key, batches)
@@ -62,7 +69,7 @@ def epoch(state, key, data: Data, recipe: Recipe):
         parameters, moments = state
         rows, key = batch
         x = data.X[rows].astype(jnp.float64)
-        gradient = jax.grad(penalized_loss)(parameters, x, key, recipe, data.log_q)
+        gradient = jax.grad(penalized_loss)(parameters, x, key, recipe, data.log_q, rates.decay)
         change, moments = adam.update(gradient, moments)
         return (optax.apply_updates(parameters, change), moments), None
 
@@ -102,10 +109,10 @@ def start(recipe: Recipe, p: int, key) -> dict[str, jax.Array]:
     return parameters
 
 
-def penalized_loss(parameters, x, key, recipe: Recipe, log_q):
+def penalized_loss(parameters, x, key, recipe: Recipe, log_q, decay):
     """The loss of one batch, plus the decay of all weights."""
     squares = sum(jnp.sum(w**2) for name, w in parameters.items() if name in WEIGHTS)
-    return batch_loss(parameters, x, key, recipe, log_q) + recipe.decay * squares
+    return batch_loss(parameters, x, key, recipe, log_q) + decay * squares
 
 
 def batch_loss(parameters, x, key, recipe: Recipe, log_q):

@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import scipy.special
 
-from .._validation import one_of, real_array, real_number, require_same, true_or_false, whole_number
+from .._owned import hold, matrix, ours
+from .._validation import MANY, one_of, real_array, real_number, require_same, true_or_false, whole_number
 
 LOSSES = ("symmetric", "one-sided")
 OPTIMIZERS = ("l-bfgs", "adam")
@@ -34,6 +35,8 @@ class ContrastiveModel:
         Length of the loss's gradient in all that was trained, there.
     steps : int
         Steps of the optimizer.
+
+    P and Q are read-only, and copies of what was passed.
     """
 
     P: np.ndarray
@@ -42,6 +45,17 @@ class ContrastiveModel:
     excess: float
     gradient: float
     steps: int
+
+    def __post_init__(self):
+        hold(self, P=matrix, Q=matrix)
+        require_same("Q, with as many columns as P", self.Q.shape[1], self.P.shape[1])
+        for name, value in {
+            "scale": real_number("scale", self.scale, above=0.0),
+            "excess": real_number("excess", self.excess),
+            "gradient": real_number("gradient", self.gradient, at_least=0.0),
+            "steps": whole_number("steps", self.steps, low=0),
+        }.items():
+            object.__setattr__(self, name, value)
 
     @property
     def scores(self) -> np.ndarray:
@@ -114,7 +128,7 @@ def train_contrastive(
     one_of("loss", loss, LOSSES)
     one_of("optimizer", optimizer, OPTIMIZERS)
     scale = real_number("scale", scale, above=0.0)
-    steps = whole_number("steps", steps, low=1)
+    steps = whole_number("steps", steps, low=1, high=MANY)
     learning_rate = real_number("learning_rate", learning_rate, above=0.0)
     unit, learn_scale = true_or_false("unit", unit), true_or_false("learn_scale", learn_scale)
     for name, vectors in (("P", P), ("Q", Q)) if unit else ():
@@ -158,7 +172,7 @@ def max_norm(P, Q, *, tolerance: float = 1e-4, steps: int = 20_000) -> tuple[flo
     P, Q = (real_array(name, value, ndim=2) for name, value in (("P", P), ("Q", Q)))
     require_same("Q, with as many columns as P", Q.shape[1], P.shape[1])
     tolerance = real_number("tolerance", tolerance, above=0.0)
-    steps = whole_number("steps", steps, low=1)
+    steps = whole_number("steps", steps, low=1, high=MANY)
     largest = [float(abs(M).max()) or 1.0 for M in (P, Q)]
     if not _SMALLEST < (size := largest[0] * largest[1]) < np.inf:
         raise ValueError(f"P and Q take vectors whose products a float holds, got {size:.6g}")
@@ -180,6 +194,8 @@ def max_norm(P, Q, *, tolerance: float = 1e-4, steps: int = 20_000) -> tuple[flo
         w, v = w * users / (w @ users), v * items / (v @ items)
     if not below <= above * (1 + 1e-6):  # NaN, too
         raise ValueError(f"P and Q take better conditioned vectors, got {below * size:.6g} below {above * size:.6g}")
+    if not float(max(above, below)) * size < np.inf:
+        raise ValueError(f"P and Q take vectors whose products a float holds, got some of {size:.6g}")
     return float(below) * size, float(max(above, below)) * size
 
 
@@ -188,7 +204,7 @@ def max_norm(P, Q, *, tolerance: float = 1e-4, steps: int = 20_000) -> tuple[flo
 
 def _require_directions(name, vectors):
     if not vectors.any(axis=1).all():
-        raise ValueError(f"{name} takes rows that are not zero: a row of zeros has no direction")
+        raise ValueError(f"{name} takes rows that are not zero: a row of zeros has no direction, got one")
     with np.errstate(over="ignore"):
         length = np.linalg.norm(vectors, axis=1)
     if (far := ~((length > _SHORTEST) & (length < 1 / _SHORTEST))).any():
@@ -202,7 +218,9 @@ def _require_held(task, x, value, slope, learning_rate=None):
         return
     if learning_rate is not None:
         raise ValueError(f"learning_rate takes a smaller number here, got {learning_rate:g}: no float holds the scores")
-    raise ValueError("Z, P, Q and scale take numbers whose scores, differences and loss a float holds")
+    raise ValueError(
+        f"Z, P, Q and scale take numbers whose scores, differences and loss a float holds, got a loss of {value:g}"
+    )
 
 
 def _balanced(P, Q):
@@ -267,7 +285,7 @@ def _model(task, x, steps):
     P, Q, scale = _unpacked(task, x)
     if task.unit:
         P, Q = (M / np.linalg.norm(M, axis=1, keepdims=True) for M in (P, Q))
-    return ContrastiveModel(P, Q, float(scale), float(excess), float(np.linalg.norm(slope)), steps)
+    return ContrastiveModel(ours(P), ours(Q), float(scale), float(excess), float(np.linalg.norm(slope)), steps)
 
 
 def _powers(M, *exponents):

@@ -6,13 +6,25 @@ dot product ⟨u(x), b_i⟩. What they compute is written once, for NumPy and fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import scipy.special
 
-from .._validation import one_of, real_number, whole_number, zero_one_matrix
+from .._owned import hold
+from .._validation import (
+    MANY,
+    instance_of,
+    of_type,
+    one_of,
+    real_array,
+    real_number,
+    require_same,
+    whole_number,
+    zero_one_matrix,
+)
 from ..closed_forms import Factors
 from ..remedies import whitened_cosine
 from ..similarity import cosine_similarity
@@ -64,21 +76,40 @@ class Recipe:
     batch_size: int = 500
 
     def __post_init__(self):
-        one_of("model", self.model, MODELS)
-        one_of("normalization", self.normalization, NORMALIZATIONS)
-        real_number("dropout", self.dropout, at_least=0.0, below=1.0)
-        real_number("decay", self.decay, at_least=0.0)
-        real_number("learning_rate", self.learning_rate, above=0.0)
+        given = {
+            "model": one_of("model", self.model, MODELS),
+            "normalization": one_of("normalization", self.normalization, NORMALIZATIONS),
+            "dropout": real_number("dropout", self.dropout, at_least=0.0, below=1.0),
+            "decay": real_number("decay", self.decay, at_least=0.0),
+            "learning_rate": real_number("learning_rate", self.learning_rate, above=0.0),
+        }
         for name, low in (("epochs", 1), ("k", 2 if self.normalization == "layer" else 1), ("batch_size", 1)):
-            whole_number(name, getattr(self, name), low=low)
+            given[name] = whole_number(name, getattr(self, name), low=low, high=MANY)
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """What training a recipe returns: the recipe, and its parameters as float64 arrays by name."""
+    """What training a recipe returns: the recipe, and its parameters as float64 arrays by name.
+
+    The arrays are read-only, and copies of what was passed.
+    """
 
     recipe: Recipe
     parameters: dict[str, np.ndarray]
+
+    def __post_init__(self):
+        instance_of("recipe", self.recipe, Recipe)
+        hold(self, parameters=self._arrays_by_name)
+
+    def _arrays_by_name(self, name, value):
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise TypeError(f"{name} takes a dict of arrays by their names, got {of_type(value)}")
+        dimensions = _dimensions(self.recipe)
+        if missing := set(dimensions) - set(value):
+            raise ValueError(f"{name} takes {sorted(missing)} as well, got {sorted(value)}")
+        return {key: real_array(f"{name}[{key!r}]", value[key], ndim=ndim) for key, ndim in dimensions.items()}
 
     @property
     def item_vectors(self) -> np.ndarray:
@@ -87,7 +118,9 @@ class TrainedModel:
 
     def user_vectors(self, X) -> np.ndarray:
         """u(x), one a row: shape (n, k). X, shape (n, p), is the users' items, 0/1, without dropout."""
-        return np.asarray(user_vectors(np, self.parameters, input_rows(np, zero_one_matrix("X", X)), self.recipe))
+        X = zero_one_matrix("X", X)
+        require_same("X, with a column for each item", X.shape[1], len(self.parameters["W"]))
+        return np.asarray(user_vectors(np, self.parameters, input_rows(np, X), self.recipe))
 
     def scores(self, X) -> np.ndarray:
         """⟨u(x), b_i⟩, shape (n, p)."""
@@ -118,6 +151,11 @@ class CosineModel:
     scale: float
     loss: float
 
+    def __post_init__(self):
+        instance_of("factors", self.factors, Factors)
+        object.__setattr__(self, "scale", real_number("scale", self.scale, above=0.0))
+        object.__setattr__(self, "loss", real_number("loss", self.loss))
+
 
 # --- five ways to compare items ---
 
@@ -134,7 +172,7 @@ def item_similarities(model: TrainedModel, X) -> dict[str, np.ndarray]:
     The whitened one is the same for every (u G, G⁻ᵀ b_i + v), v = 0 for a squared loss; the last one depends on the
     predictions alone.
     """
-    B = model.item_vectors
+    B = instance_of("model", model, TrainedModel).item_vectors
     centered = B - B.mean(axis=0)
     whitened = B if model.recipe.model in ("linear", "squared") else centered
     predictions = model.predictions(X)
@@ -148,6 +186,18 @@ def item_similarities(model: TrainedModel, X) -> dict[str, np.ndarray]:
 
 
 # --- what the models compute, for NumPy and for JAX ---
+
+
+def _dimensions(recipe) -> dict[str, int]:
+    """The parameters of a recipe by name, and how many dimensions each has."""
+    two_tower = recipe.model == "two-tower"
+    found = dict.fromkeys(("W", "W2", "E", "V1", "V2") if two_tower else ("W", "B"), 2)
+    found |= {} if recipe.model == "linear" else {"b": 1}
+    found |= {"c": 1} if two_tower else {}
+    sides = ("user", "item") if two_tower else ("user",)
+    if recipe.normalization == "layer":
+        found |= {f"{side}_{name}": 1 for side in sides for name in ("gain", "shift")}
+    return found | ({"log_scale": 0} if recipe.normalization == "unit" else {})
 
 
 def input_rows(xp, x):

@@ -8,9 +8,12 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
+from .._owned import ours
 from .._validation import (
+    MANY,
     generator,
     instance_of,
+    listed,
     non_negative,
     one_of,
     real_matrix,
@@ -21,6 +24,8 @@ from .._validation import (
 )
 from ..closed_forms import Factors
 from .models import CosineModel, Recipe, TrainedModel
+
+_SMALLEST = 1e-60  # of the numbers of a row: gradients take fourth powers of lengths
 
 
 def train_model(X, recipe: Recipe, *, rng=0) -> TrainedModel:
@@ -72,22 +77,26 @@ def train_checkpoints(X, recipe: Recipe, epochs: Sequence[int], *, rng=0) -> dic
     """
     instance_of("recipe", recipe, Recipe)
     X = zero_one_matrix("X", X)
-    whole_number("recipe.batch_size", recipe.batch_size, low=1, high=len(X), why=" (users)")
-    if not np.iterable(epochs):
-        raise TypeError(f"epochs takes a sequence of integers, got {epochs!r} ({type(epochs).__name__})")
-    keep = {whole_number("epochs", epoch, low=1, high=recipe.epochs, why=" (recipe.epochs)") for epoch in epochs}
+    whole_number("recipe.batch_size", recipe.batch_size, low=1, high=len(X), why=" (rows of X)")
+    asked = listed("epochs", epochs, "integers")
+    keep = {whole_number("epochs", epoch, low=1, high=recipe.epochs, why=" (recipe.epochs)") for epoch in asked}
     if not keep:
         raise ValueError("epochs takes at least one epoch, got none")
     if not X.any(axis=1).all():
-        raise ValueError("X takes no empty row: a user without items teaches nothing")
+        raise ValueError(f"X takes no empty row: a user without items teaches nothing, got {_empty(X)}")
     q = (X / X.sum(axis=1, keepdims=True)).mean(axis=0)  # how often each item is drawn as a positive
     if recipe.model == "two-tower" and not q.all():
-        raise ValueError("X takes no empty column for a two-tower model: an item that nobody has is never a positive")
+        raise ValueError(
+            "X takes no empty column for a two-tower model: an item that nobody has is never a positive, got one"
+        )
     seed = int(generator(rng).integers(2**32))
 
     from . import _jax
 
-    return {epoch: TrainedModel(recipe, weights) for epoch, weights in _jax.train(X, q, recipe, seed, keep).items()}
+    found = _jax.train(X, q, recipe, seed, keep)
+    if not all(np.isfinite(array).all() for weights in found.values() for array in weights.values()):
+        raise ValueError(f"recipe takes a learning rate and a decay at which training stays finite, got {recipe}")
+    return {epoch: TrainedModel(recipe, ours(weights)) for epoch, weights in found.items()}
 
 
 def train_cosine(
@@ -131,17 +140,41 @@ def train_cosine(
     """
     X = non_negative("X", real_matrix("X", X))
     X = X.toarray() if sp.issparse(X) else X
-    if (X.sum(axis=1) == 0).any():
-        raise ValueError("X takes no empty row: a user without items has no direction")
+    if not X.any(axis=1).all():
+        raise ValueError(f"X takes no empty row: a user without items has no direction, got {_empty(X)}")
+    if not (_SMALLEST < (size := X.max(axis=1)).min() and size.max() < 1 / _SMALLEST):
+        raise ValueError(
+            f"X takes rows whose largest number is from {_SMALLEST:.0e} to {1 / _SMALLEST:.0e}, "
+            f"got {size.min():.3g} to {size.max():.3g}"
+        )
     one_of("loss", loss, ("squared", "softmax"))
-    k, steps = whole_number("k", k, low=1, high=X.shape[1], why=" (p)"), whole_number("steps", steps, low=1)
+    k, steps = whole_number("k", k, low=1, high=X.shape[1], why=" (p)"), whole_number("steps", steps, low=1, high=MANY)
     learning_rate, rng = real_number("learning_rate", learning_rate, above=0.0), generator(rng)
     if start is None:
         A, B = rng.standard_normal((2, X.shape[1], k)) / np.sqrt(k)
-        start = Factors(A, B)
-    require_same("start, with A of shape (p, k)", instance_of("start", start, Factors).A.shape, (X.shape[1], k))
+        start = Factors(ours(A), ours(B))
+    require_same(
+        "start, with a row of A for each column of X, and k columns",
+        instance_of("start", start, Factors).A.shape,
+        (X.shape[1], k),
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = np.concatenate([abs(M).max(axis=1) for M in (X @ start.A, start.B)])
+    if not (_SMALLEST < sizes.min() and sizes.max() < 1 / _SMALLEST):
+        got = f"got {sizes.min():.3g} to {sizes.max():.3g}"
+        raise ValueError(f"start takes vectors of sizes from {_SMALLEST:.0e} to {1 / _SMALLEST:.0e}, {got}")
 
     from . import _jax
 
-    A, B, scale, final_loss = _jax.train_cosine(X, start.A, start.B, loss, steps, learning_rate)
-    return CosineModel(Factors(A, B), scale, final_loss)
+    with np.errstate(over="ignore"):  # of the scale
+        A, B, scale, final_loss = _jax.train_cosine(X, start.A, start.B, loss, steps, learning_rate)
+    if not np.isfinite([A.sum(), B.sum(), scale, final_loss]).all() or scale == 0:
+        raise ValueError(
+            "learning_rate and start take numbers at which training stays finite, "
+            f"got {learning_rate:g} and a loss of {final_loss:.3g}"
+        )
+    return CosineModel(Factors(ours(A), ours(B)), scale, final_loss)
+
+
+def _empty(X) -> int:
+    return int(np.count_nonzero(~X.any(axis=1)))

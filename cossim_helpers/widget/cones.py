@@ -13,6 +13,7 @@ from html import escape
 
 import numpy as np
 
+from .._owned import hold
 from .._validation import real_array, real_number, require_same
 from .payload import as_json, read, script, style
 
@@ -20,6 +21,7 @@ ITEMS = (0.0, 34.0, 59.0, 122.0, 176.0, 207.0, 250.0, 288.0)  # degrees around t
 USERS = (20.0, 75.0, 140.0, 200.0, 255.0, 330.0)
 LENGTHS = (0.6, 0.45, 0.55, 0.5, 0.35, 0.58)  # of the users' parts off the axis
 CLOSED = 20.0  # degrees: the angle that the static picture compares with the one at the start
+MOST_SCALE = 1e6  # of s: all probability is on one item long before
 MOST = 12  # items, and users: more than a phone shows
 
 
@@ -41,6 +43,8 @@ class Cone:
         s at the start: scores are s ⟨z_u, z_i⟩.
     theta : float
         Angle between the axis and each item at the start, in degrees.
+
+    The arrays are read-only, and copies of what was passed.
     """
 
     item_angles: np.ndarray
@@ -52,16 +56,17 @@ class Cone:
     def __post_init__(self):
         lengths = real_array("user_lengths", self.user_lengths, ndim=1)
         if (lengths <= 0).any() or (lengths >= 1).any():
-            raise ValueError("user_lengths takes numbers between 0 and 1, as the users are unit vectors")
+            raise ValueError(
+                "user_lengths takes numbers between 0 and 1, as the users are unit vectors, "
+                f"got {lengths.min():g} to {lengths.max():g}"
+            )
+        hold(self, item_angles=_few, user_angles=_few, user_lengths=lambda name, value: lengths)
         for name, value in {
-            "item_angles": _few("item_angles", self.item_angles),
-            "user_angles": _few("user_angles", self.user_angles),
-            "user_lengths": lengths,
-            "scale": real_number("scale", self.scale, above=0.0),
+            "scale": real_number("scale", self.scale, above=0.0, at_most=MOST_SCALE),
             "theta": real_number("theta", self.theta, at_least=5.0, at_most=90.0),  # the ends of its knob
         }.items():
-            object.__setattr__(self, name, value.copy() if isinstance(value, np.ndarray) else value)
-        require_same("user_lengths, one for each user", lengths.size, self.user_angles.size)
+            object.__setattr__(self, name, value)
+        require_same("user_lengths, one for each of user_angles", lengths.size, self.user_angles.size)
 
     def __repr__(self) -> str:
         p, n = self.item_angles.size, self.user_angles.size
@@ -125,7 +130,7 @@ def cone(
     user_angles, user_lengths : array_like, shape (n,)
         From 2 to 12 users: where ξ_u points, and |ξ_u|, between 0 and 1. The symmetric loss starts at θ_u = θ.
     scale : float
-        s > 0 at the start.
+        s > 0 at the start, up to 1e6.
     theta : float
         θ at the start, from 5 to 90 degrees.
 

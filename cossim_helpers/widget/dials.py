@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import instance_of, item_integers, real_array, real_number, require_same, whole_number
+from .._owned import hold
+from .._scales import product
+from .._validation import instance_of, item_integers, real_array, real_matrix, real_number, require_same, whole_number
 from ..spectra import Spectrum
 from .payload import as_json, page_data, script, style
 from .picture import static_figure, static_maps
@@ -45,6 +47,8 @@ class Dial:
         Rank at the start.
     exponent : float
         e of D = dMat(d)^e at the start.
+
+    The arrays are read-only, and copies of what was passed.
     """
 
     spectrum: Spectrum
@@ -68,10 +72,13 @@ class Dial:
         popularity_rank = item_integers("popularity_rank", self.popularity_rank, p)
         if (missing := np.setdiff1d(np.arange(1, p + 1), popularity_rank)).size:
             raise ValueError(f"popularity_rank takes each number from 1 to {p} once, got no {missing[0]}")
+        hold(
+            self,
+            user_coordinates=lambda name, value: _few_rows(name, value, r, "direction"),
+            item_cluster=lambda name, value: item_cluster,
+            popularity_rank=lambda name, value: popularity_rank,
+        )
         for name, value in {
-            "user_coordinates": _few_rows("user_coordinates", self.user_coordinates, r, "direction"),
-            "item_cluster": item_cluster,
-            "popularity_rank": popularity_rank,
             "lam": real_number("lam", self.lam, above=0.0),  # its knob is logarithmic
             "k": whole_number("k", self.k, low=1, high=r, why=" (what the spectrum holds)"),
             "exponent": real_number("exponent", self.exponent, at_least=-2.0, at_most=2.0),  # the knob's ends
@@ -157,13 +164,16 @@ def dial(
     Dial(40 items, 40 directions, 8 users; lam=100, k=40, exponent=0)
     """
     p, r = _require_spectrum(spectrum).V.shape
-    users = _few_rows("users", users.toarray() if hasattr(users, "toarray") else users, p, "item")
-    item_popularity = real_array("item_popularity", item_popularity, ndim=1)
+    users = _few_rows("users", _dense("users", users), p, "item")
+    item_popularity = real_array("item_popularity", item_popularity, ndim=1, dtype=None)
     require_same("item_popularity, one for each item", item_popularity.size, p)
     popularity_rank = np.empty(p, dtype=int)
-    popularity_rank[np.argsort(-item_popularity, kind="stable")] = np.arange(1, p + 1)
+    popularity_rank[np.argsort(-np.unique(item_popularity, return_inverse=True)[1], kind="stable")] = np.arange(
+        1, p + 1
+    )
     k = r if k is None else k
-    return Dial(spectrum, users @ spectrum.V, item_cluster, popularity_rank, lam, k, exponent)
+    coordinates = product("users takes rows whose products with V floats hold", users, spectrum.V)
+    return Dial(spectrum, coordinates, item_cluster, popularity_rank, lam, k, exponent)
 
 
 def _require_spectrum(spectrum) -> Spectrum:
@@ -178,10 +188,15 @@ def _require_spectrum(spectrum) -> Spectrum:
     return spectrum
 
 
+def _dense(name, value):
+    matrix = real_matrix(name, value)
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
 def _few_rows(name, value, columns, column) -> np.ndarray:
     """`value` as a matrix with a row for each user shown and the given columns."""
     rows = real_array(name, value, ndim=2)
-    require_same(f"{name}, with one column for each {column}", rows.shape[1], columns)
+    require_same(f"{name}, with one column for each {column} of spectrum", rows.shape[1], columns)
     if len(rows) > MAX_USERS:
         raise ValueError(f"{name} takes at most {MAX_USERS} rows, got {len(rows)}")
     return rows

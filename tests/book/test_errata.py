@@ -1,4 +1,4 @@
-"""Found a mistake? Where the repository is known each page leads to the form, with the page and the commit filled in."""
+"""Found a mistake? Where the repository is known each page leads to the form, with page and commit filled in."""
 
 import html
 import re

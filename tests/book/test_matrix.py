@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from tools import matrix, pythons
@@ -28,6 +29,12 @@ def test_the_table_has_what_it_promises():
     assert any(row.folder and not row.folder.isascii() and " " in row.folder for row in rows)
     assert any(not row.writable for row in rows)
     assert all(row.words and row.tests[0] == "book" for row in rows)  # the notebooks, always
+
+
+def test_the_weekly_workflow_runs_each_row_once():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "weekly.yml").read_text(encoding="utf-8"))
+    jobs = workflow["jobs"]["matrix"]["strategy"]["matrix"]["environments"]
+    assert sorted(name for job in jobs for name in job.split()) == sorted(matrix.TABLE)
 
 
 def test_a_kernel_needs_no_row_of_its_own():

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import ledger
 import pytest
 import yaml
 
+import conftest
 from tools import toc
 from tools.texts import Book
 
@@ -54,14 +56,29 @@ def test_numbers_are_read_from_the_book_alone(folder):
     assert set(Book(folder).notebooks) == {"01_one.ipynb"}
 
 
-@pytest.mark.parametrize(("names", "count"), [(["book"], 1), (["book/Untitled.ipynb"], 1), (["."], 1), (COPIES[:2], 2)])
-def test_a_copy_runs_only_where_it_is_named(folder, names, count):
-    command = [sys.executable, "-m", "pytest", "--nbval", "--collect-only", "-q", *names]
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["book"], {"01_one"}),
+        (["."], {"01_one"}),
+        (["book/Untitled.ipynb"], {"01_one", "Untitled"}),
+        (["book/Untitled.ipynb::Cell 0"], {"01_one", "Untitled"}),
+        (COPIES[:2], {"01_one", "01_one-Copy1", "Untitled"}),
+    ],
+)
+def test_a_copy_is_collected_only_where_it_is_named(folder, names, taken):
+    config = SimpleNamespace(args=names, rootpath=folder, invocation_params=SimpleNamespace(dir=folder))
+    found = [path for path in folder.rglob("*.ipynb") if not conftest.pytest_ignore_collect(path, config)]
+    assert {path.stem for path in found} == taken
+
+
+def test_pytest_asks_which_notebooks_are_the_book(folder):
+    command = [sys.executable, "-m", "pytest", "--nbval", "--collect-only", "-q", "book"]
     done = subprocess.run(
         command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
-    assert f"\n{count} test" in done.stdout, done.stdout + done.stderr
-    assert ("01_one.ipynb::" in done.stdout) == (names[0] in (".", "book"))
+    assert "\n1 test" in done.stdout, done.stdout + done.stderr
+    assert "01_one.ipynb::" in done.stdout
 
 
 def test_the_page_of_claims_reads_the_book_alone(folder):

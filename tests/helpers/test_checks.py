@@ -70,7 +70,7 @@ A = np.arange(3.0)
             ValueError,
             "claim_id takes an id of claims.yml, got 'no-such-claim'",
         ),
-        (lambda: check(7, 1.0, 1.0), TypeError, "claim_id takes a str"),
+        (lambda: check(7, 1.0, 1.0), TypeError, "claim_id takes text, got 7"),
         (lambda: check(ID, True, True), TypeError, "actual takes real numbers, got bool"),
         (lambda: check(ID, np.ones(3, bool), 1.0), TypeError, "actual takes real numbers, got bool"),
         (lambda: check(ID, 1.0, np.True_), TypeError, "expected takes real numbers, got bool"),

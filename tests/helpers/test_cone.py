@@ -137,7 +137,7 @@ def test_a_cone_from_lists_is_the_same_cone():
         ("item_angles", [0, np.nan], ValueError, "item_angles takes finite"),
         ("item_angles", [[0, 1]], ValueError, "item_angles takes a non-empty 1-dimensional"),
         ("user_angles", range(13), ValueError, "user_angles takes from 2 to 12 numbers, got 13"),
-        ("user_angles", [0, 1], ValueError, "user_lengths, one for each user"),
+        ("user_angles", [0, 1], ValueError, "user_lengths, one for each of user_angles"),
         ("user_lengths", [0.5] * 5 + [1], ValueError, "user_lengths takes numbers between 0 and 1"),
         ("user_lengths", [0.5] * 5 + [0], ValueError, "user_lengths takes numbers between 0 and 1"),
         ("user_lengths", ["a"] * 6, TypeError, "user_lengths takes real numbers"),

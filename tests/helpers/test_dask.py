@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from distributed import Client, LocalCluster
+from hypothesis import given
+from hypothesis import strategies as st
 from instances import INSTANCES, with_singular_values
+from strategies import matrices
 
 import cossim_helpers
 from cossim_helpers import (
@@ -152,6 +155,16 @@ def test_lazy_blocks_of_a_function(scheduler):
     )
     assert_same(spectrum(lazy, 5), data)
     assert_same(krylov_spectrum(lazy, 5), data)
+
+
+@given(matrices(), st.integers(1, 4))
+def test_the_spectrum_of_whatever_is_drawn(X, rows):
+    lazy = in_blocks(X, rows)
+    with dask.config.set(scheduler="synchronous"):
+        sigma = np.linalg.svd(X, compute_uv=False)
+        found = spectrum(lazy).sigma
+        assert (abs(found - sigma) <= 1e-8 * sigma + 1e-14 * sigma[0]).all()
+        np.testing.assert_allclose(gram(lazy), X.T @ X, rtol=0, atol=1e-14 * sigma[0] ** 2 * len(sigma))
 
 
 # --- the block Krylov route ---

@@ -139,8 +139,8 @@ def test_sentences_are_embedded_one_by_one():
     [
         ("a cat", "sentences takes several texts, got one: 'a cat'"),
         (b"abc", "sentences takes several texts, got one: b'abc'"),
-        (None, r"sentences takes several texts, got None \(NoneType\)"),
-        (3, r"sentences takes several texts, got 3 \(int\)"),
+        (None, r"sentences takes a sequence of texts, got None \(NoneType\)"),
+        (3, r"sentences takes a sequence of texts, got 3 \(int\)"),
         (["a", 2], r"sentences takes texts, got 2 \(int\)"),
         ([b"a"], r"sentences takes texts, got b'a' \(bytes\)"),
     ],

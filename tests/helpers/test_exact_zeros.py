@@ -7,6 +7,7 @@ from instances import binary, communities, with_singular_values
 
 from cossim_helpers import (
     Spectrum,
+    _components,
     _routes,
     item_gram,
     item_item_cosine,
@@ -140,7 +141,7 @@ def test_one_user_links_two_communities():
 
 
 def test_a_long_chain_is_one_community():
-    n = 3 * spectra._STEPS
+    n = 3 * _components._STEPS
     X = np.eye(n) + np.eye(n, k=1)
     np.testing.assert_allclose(abs(spectrum(X, 1).V), abs(np.linalg.svd(X)[2][:1].T), atol=1e-9)
     assert (spectrum(sp.csr_array(X), 1).V != 0).all()

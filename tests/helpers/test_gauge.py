@@ -63,12 +63,43 @@ def test_special_cases_agree(factors, rng):
         np.testing.assert_allclose(one.B, two.B, atol=1e-13)
 
 
+def test_orthogonal_means_to_1e_10(factors):
+    """RᵀR = I + E with a largest |E| of 1.6e-10 is refused, of 0.8e-10 taken: one column longer, or leaning."""
+    for size, taken in ((0.4e-10, True), (0.8e-10, False)):
+        stretched, leaning = np.eye(3), np.eye(3)
+        stretched[1, 1] += size  # (RᵀR)_22 = 1 + 2 size
+        leaning[0, 2] += 2 * size  # (RᵀR)_13 = 2 size
+        for R in (stretched, 2 * np.eye(3) - stretched, leaning, 2 * np.eye(3) - leaning):
+            if taken:
+                np.testing.assert_array_equal(rotate(factors, R).A, factors.A @ R)
+            else:
+                with pytest.raises(ValueError, match=r"^R takes an orthogonal matrix, got max\|RᵀR − I\| = 1\.6e-10$"):
+                    rotate(factors, R)
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_factors_hold_finite_floats_of_one_shape(name):
+    parts = {"A": np.ones((3, 2), int), "B": np.ones((3, 2), int)}
+    f = Factors(**parts)
+    assert type(getattr(f, name)) is np.ndarray and getattr(f, name).dtype == np.float64
+    assert getattr(Factors(**(parts | {name: [[1, 2], [3, 4], [5, 6]]})), name).tolist() == [[1, 2], [3, 4], [5, 6]]
+    wrong = (
+        ("a", TypeError),
+        (np.full((3, 2), np.inf), ValueError),
+        (np.ones(3), ValueError),
+        (1j * np.ones((3, 2)), TypeError),
+    )
+    for value, error in wrong:
+        with pytest.raises(error, match=rf"^{name} takes"):
+            Factors(**(parts | {name: value}))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda f: rescale(f, [1, 0, 2]), ValueError, r"d takes nonzero numbers .* got 0 at position 1"),
         (lambda f: rescale(f, [1, np.nan, 2]), ValueError, "d takes finite numbers"),
-        (lambda f: rescale(f, [1, 2]), ValueError, "d, one entry for each latent dimension: got 2, takes 3"),
+        (lambda f: rescale(f, [1, 2]), ValueError, "d, one entry for each latent dimension of factors: got 2, takes 3"),
         (lambda f: rescale(f, np.eye(3)), ValueError, "d takes a non-empty 1-dimensional array"),
         (lambda f: rescale((1, 2), [1]), TypeError, "factors takes Factors, got tuple"),
         (lambda f: rotate(f, 2 * np.eye(3)), ValueError, "R takes an orthogonal matrix"),

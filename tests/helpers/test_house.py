@@ -47,6 +47,9 @@ def test_a_stage_imports_earlier_stages_only():
             "_lanczos",
             "_routes",
             "_krylov",
+            "_scales",
+            "_components",
+            "_owned",
             "_dask",
             *STAGES[:place],
         }, stage
@@ -117,7 +120,8 @@ def test_the_package_loads_numpy_yaml_and_three_parts_of_scipy():
 
 def test_tests_stand_where_one_looks_for_them():
     tests = Path(__file__).parents[1]
-    assert {path.name for path in tests.glob("*.py")} == {"instances.py", "oracles.py"}
+    others = {"calls.py", "instances.py", "kinds.py", "oracles.py", "strategies.py"}
+    assert {path.name for path in tests.glob("*.py")} == others
     public = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_")}
     assert public <= {path.stem.removeprefix("test_") for path in (tests / "helpers").glob("test_*.py")}
 

@@ -165,7 +165,7 @@ def parabola(z):
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        ((3, [[1.0]]), {}, TypeError, "objective_and_gradients takes a callable, got int"),
+        ((3, [[1.0]]), {}, TypeError, "objective_and_gradients takes a function of arrays, got 3"),
         ((parabola, Factors(X, X)), {}, TypeError, "start takes a sequence of arrays, got Factors"),
         ((parabola, []), {}, ValueError, "start takes at least one array"),
         ((parabola, [[np.nan]]), {}, ValueError, r"start\[0\] takes finite numbers"),

@@ -519,7 +519,7 @@ def test_a_bad_tolerance_is_refused_by_name(value, error):
         (0, [1], [1e-300], ValueError, "cosines takes falling numbers below 1, from 1e-10 on"),
         (0, [1], [0.9e-10], ValueError, "cosines takes falling numbers below 1, from 1e-10 on"),
         (0, [99999999999999999999], None, TypeError, "neighbors takes integers"),
-        (0, [1], [0.5, 0.4], ValueError, "cosines, one for each neighbor: got 2, takes 1"),
+        (0, [1], [0.5, 0.4], ValueError, "cosines, one for each of neighbors: got 2, takes 1"),
     ],
 )
 def test_bad_neighbors_are_refused_by_name(item, neighbors, cosines, error, message):

@@ -40,5 +40,5 @@ def test_a_notebook_without_the_book_is_told_what_it_lacks(tmp_path, monkeypatch
 def test_a_name_leads_to_no_other_folder(name):
     with pytest.raises((ValueError, TableNotFound)):
         stored_table(name)
-    with pytest.raises(TypeError, match="name takes a text, got 3"):
+    with pytest.raises(TypeError, match="name takes text, got 3"):
         stored_table(3)

@@ -121,7 +121,7 @@ def test_bad_input_names_the_argument(fit):
         cosine_similarity([["a", "b"]])
     with pytest.raises(TypeError, match="P takes real numbers"):
         cosine_similarity([[1j, 0]])
-    with pytest.raises(ValueError, match="X, with as many columns as A has rows: got 6, takes 7"):
+    with pytest.raises(ValueError, match="X, with as many columns as the A of factors has rows: got 6, takes 7"):
         user_user_cosine(X[:, :6], f)
     with pytest.raises(ValueError, match="X takes finite numbers"):
         user_item_cosine(np.where(X > 0, np.inf, 0), f)

@@ -111,7 +111,7 @@ def test_random_popularity_has_its_density(beta):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"n_users": 0}, ValueError, "n_users takes an integer at least 1, got 0"),
+        ({"n_users": 0}, ValueError, "n_users takes an integer .*got 0$"),
         ({"n_items": 2.5}, TypeError, "n_items takes an integer, got 2.5"),
         ({"n_clusters": -1}, ValueError, "n_clusters takes"),
         (
@@ -147,7 +147,7 @@ def test_exact_ties_go_to_the_first_and_tiny_weights_are_not_taken_for_zero():
     drawn = _draws._first_to_ring(times, np.ones_like(times), np.array([20, 60]))
     assert drawn.tolist() == [*range(1, 80, 4), *sorted([*range(1, 200, 4), 0, 3, 4, 7, 8, 11, 12, 15, 16, 19])]
     weights = np.array([[1.0, 0.0, 0.0, 0.0, 1e-310]])  # its ringing time is infinite, like that of an impossible item
-    with pytest.raises(ValueError, match="only 1 have a positive probability"):
+    with pytest.raises(ValueError, match="the 1 items that have a positive probability for a user, got 2"):
         _draws._first_to_ring(np.ones((1, 5)), weights, np.array([2]))
 
 
@@ -174,7 +174,7 @@ def test_times_beyond_float32_are_told_apart(scale):
 
 
 def test_more_items_than_a_user_can_like():
-    with pytest.raises(ValueError, match="max_activity: a user draws 3 items, but only 2 have a positive probability"):
+    with pytest.raises(ValueError, match=r"max_activity takes at most the 2 items that have a positive prob.* got 3"):
         draw(np.random.default_rng(0), np.array([[1.0, 0.0, 2.0]]), np.array([3]))
 
 
@@ -271,7 +271,7 @@ def test_memory_is_the_result_and_little_more():
     [
         ({"first": -1}, ValueError, "first takes an integer at least 0, got -1"),
         ({"first": 0.5}, TypeError, "first takes an integer, got 0.5"),
-        ({"count": 0}, ValueError, "count takes an integer at least 1, got 0"),
+        ({"count": 0}, ValueError, "count takes an integer .*got 0$"),
         ({"n_items": 0}, ValueError, "n_items takes"),
         ({"popularity_law": "zipf"}, ValueError, "popularity_law takes one of"),
         ({"max_activity": 21}, ValueError, r"max_activity takes an integer from 1 to 20 \(n_items\), got 21"),

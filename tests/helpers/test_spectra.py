@@ -106,6 +106,48 @@ def test_the_route_follows_the_cost(make, expected):
     assert routes.cheapest_route(make(), 10) == expected
 
 
+def seconds_by_hand(X, k):
+    """What each route is estimated to take, entry by entry."""
+    n, p = X.shape
+    m, long_side, entries = min(n, p), max(n, p), X.toarray() != 0
+    pairs = sum(int(row.sum()) ** 2 for row in (entries if n >= p else entries.T))
+    seconds = {
+        "dense gram": routes.SECONDS["dense product"] * long_side * m * m + routes.SECONDS["eigenpairs"] * m**3,
+        "sparse gram": routes.SECONDS["sparse product"] * pairs + routes.SECONDS["eigenpairs"] * m**3,
+        "lanczos": routes.SECONDS["Lanczos vector"] * (int(entries.sum()) + n + p) * k,
+    }
+    if not (m > routes.LANCZOS_FROM and routes.LANCZOS_SHARE * k < m):
+        del seconds["lanczos"]
+    return seconds
+
+
+def test_the_cheapest_route_by_hand(monkeypatch):
+    rng, chosen = np.random.default_rng(0), []
+    monkeypatch.setattr(routes, "LANCZOS_FROM", 20)
+    for _ in range(200):
+        for name in routes.SECONDS:
+            monkeypatch.setitem(routes.SECONDS, name, 10 ** rng.uniform(-3, 3))
+        shape = rng.choice([18, 19, 20, 21, 22, 30, 31, 60], 2)
+        k = int(rng.integers(1, 5))
+        X = sp.random_array(tuple(shape), density=rng.choice([0.02, 0.2]), rng=rng, format="csr")
+        seconds = seconds_by_hand(X, k)
+        best = routes.cheapest_route(X, k)
+        assert seconds[best] == pytest.approx(min(seconds.values()), rel=1e-9)
+        assert routes.cheapest_route(X.toarray(), k) == "dense gram"
+        chosen.append(best)
+    assert min(chosen.count(name) for name in ("dense gram", "sparse gram", "lanczos")) >= 10
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "taken"), [(20, 1, False), (21, 1, True), (21, 2, True), (30, 3, False), (31, 3, True)]
+)
+def test_lanczos_needs_many_items_and_few_pairs(m, k, taken, monkeypatch):
+    monkeypatch.setattr(routes, "LANCZOS_FROM", 20)
+    monkeypatch.setitem(routes.SECONDS, "Lanczos vector", 1e-30)
+    for X in (sp.eye_array(m, 2 * m, format="csr"), sp.eye_array(2 * m, m, format="csr")):
+        assert (routes.cheapest_route(X, k) == "lanczos") == taken
+
+
 def test_lanczos_at_the_size_that_it_is_for():
     X = simulate_interactions(3_000, 2_500, 5, max_activity=20, rng=1).X
     assert routes.cheapest_route(X, 5) == "lanczos"
@@ -193,6 +235,61 @@ def test_an_empty_item_has_no_direction():
     np.testing.assert_allclose(abs(whole.V[4]), np.eye(10)[9], atol=1e-12)
 
 
+def test_a_spectrum_holds_floats_and_nearly_orthonormal_columns():
+    pairs = Spectrum([2, 1], [[0, 1], [1, 0], [0, 0]])
+    for part in (pairs.sigma, pairs.V):
+        assert type(part) is np.ndarray and part.dtype == np.float64
+    assert Spectrum((1, 1, 0), np.eye(3)).sigma.tolist() == [1, 1, 0]  # falling, ties and zeros included
+    for size, taken in ((0.9e-8, True), (1.1e-8, False)):
+        longer, leaning = np.eye(3), np.eye(3)
+        longer[0, 0] += size / 2
+        leaning[0, 1] += size
+        for V in (longer, leaning, 2 * np.eye(3) - longer, 2 * np.eye(3) - leaning):
+            if taken:
+                assert Spectrum([3, 2, 1], V).V.shape == (3, 3)
+            else:
+                with pytest.raises(ValueError, match=r"^V takes orthonormal columns, got max\|VᵀV − I\| = 1\.1e-08$"):
+                    Spectrum([3, 2, 1], V)
+    with pytest.raises(ValueError, match=r"^sigma takes falling numbers, got a largest rise of 1e-300$"):
+        Spectrum([1.0, 0.0, 1e-300], np.eye(3))
+    for wrong in ([1.0, np.nan], [[1.0]], [1j]):
+        with pytest.raises((ValueError, TypeError), match=r"^sigma takes"):
+            Spectrum(wrong, np.eye(2))
+
+
+def test_a_gram_matrix_is_symmetric_to_1e_10_of_its_largest_entry():
+    for scale in (1.0, 1e-300, 1e300):
+        for size, taken in ((0.9e-10, True), (1.1e-10, False)):
+            gram = scale * np.array([[-0.0, 0.0, 0.0], [0.0, 4.0, 1.0], [0.0, 1.0 + 4 * size, 2.0]])
+            if taken:
+                found = spectrum_from_gram(gram)
+                np.testing.assert_allclose(found.sigma**2, scale * np.array([3 + 2**0.5, 3 - 2**0.5, 0]), rtol=1e-9)
+            else:
+                with pytest.raises(
+                    ValueError, match=r"^gram takes a symmetric matrix, got max\|gram − gramᵀ\| = 4\.4e"
+                ):
+                    spectrum_from_gram(gram)
+
+
+@pytest.mark.parametrize("p", [2, 8, 9, 20])
+@pytest.mark.parametrize("form", [np.array, sp.csr_array, sp.coo_matrix])
+def test_eigenvalues_within_rounding_of_zero_are_zero_and_no_others(p, form):
+    """4 max(p, 8) u of the largest, on either side; a diagonal has its own entries for eigenvalues."""
+    bound = 4 * max(p, 8) * np.finfo(float).eps
+    rest = np.full(p - 2, 0.5)
+    for largest in (1.0, 1e-12, 2.0**601):
+        few = spectrum_from_gram(form(np.diag(largest * np.r_[1.0, rest, 0.99 * bound])))
+        np.testing.assert_array_equal(few.sigma[-1], 0.0)
+        more = spectrum_from_gram(form(np.diag(largest * np.r_[1.01 * bound, 1.0, rest])))
+        np.testing.assert_allclose(more.sigma[-1], np.sqrt(largest * 1.01 * bound), rtol=1e-13)
+        assert spectrum_from_gram(form(np.diag(largest * np.r_[-0.99 * bound, 1.0, rest]))).sigma[-1] == 0
+        for k in (1, p):  # a negative one must not go unseen
+            with pytest.raises(ValueError, match=r"^gram takes a positive semidefinite matrix, got an eigenvalue of -"):
+                spectrum_from_gram(form(np.diag(largest * np.r_[1.0, -1.01 * bound, rest])), k)
+    with pytest.raises(ValueError, match=r"got an eigenvalue of -1e\+20$"):
+        spectrum_from_gram(form(np.diag([-1e20, 1.0])))  # the largest in size
+
+
 ONES = np.ones((4, 3))
 
 
@@ -215,7 +312,11 @@ ONES = np.ones((4, 3))
         (lambda: spectrum_from_gram([[1.0, 2.0], [2.0, 1.0]]), ValueError, "gram takes a positive semidefinite .* -1"),
         (lambda: spectrum_from_gram(np.eye(2), 3), ValueError, r"k takes an integer from 1 to 2 \(p\)"),
         (lambda: spectrum_from_gram([[np.nan]]), ValueError, "gram takes finite numbers"),
-        (lambda: item_gram(np.full((2, 2), 1e200)), ValueError, "X takes numbers with sums of squares below 1.8e308"),
+        (
+            lambda: item_gram(np.full((2, 2), 1e200)),
+            ValueError,
+            "X takes numbers with sums of squares from",
+        ),
         (lambda: item_gram(sp.csr_array([[0.3e200]])), ValueError, "X takes numbers with sums of squares"),
         (lambda: Spectrum([1.0, 2.0], np.eye(2)), ValueError, "sigma takes falling numbers"),
         (lambda: Spectrum([1.0, -2.0], np.eye(2)), ValueError, "sigma takes numbers of at least 0"),

@@ -48,8 +48,8 @@ def test_a_user_without_items_has_the_vector_of_the_biases():
 
 
 def test_softmax_predictions_of_large_scores():
-    _, trained = by_name("softmax", "none")
-    trained.parameters["B"] *= 1e4
+    _, made = by_name("softmax", "none")
+    trained = TrainedModel(made.recipe, made.parameters | {"B": 1e4 * made.parameters["B"]})
     predictions = trained.predictions(np.ones((1, P)))
     assert np.isfinite(predictions).all()
     assert predictions.sum() == pytest.approx(1)

@@ -131,7 +131,7 @@ def untrained(monkeypatch):
     """Models as they are before JAX trains them, which would compile for seconds at each call: the draws come first."""
     from cossim_helpers.trained import _jax
 
-    monkeypatch.setattr(_jax, "train", lambda X, q, recipe, seed, keep: {1: {"W": np.array([seed])}})
+    monkeypatch.setattr(_jax, "train", lambda X, q, recipe, seed, keep: {1: dict.fromkeys("WB", np.array([[seed]]))})
     monkeypatch.setattr(_jax, "train_cosine", lambda X, A, B, loss, steps, rate: (A, B, 1.0, 0.0))
 
 

@@ -3,7 +3,7 @@
 import csv
 import json
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import cache
 from itertools import product
 
@@ -335,7 +335,8 @@ def made_up_validate(recipe, data_seed, seed, epochs):
 @cache
 def made_up(recipe, data_seed, seed):
     """Normal numbers whose law depends on the recipe and on the data, and that follow from the seed."""
-    name = repr((recipe, data_seed)).encode()
+    settings = [one if isinstance(one, str) else float(one) for one in astuple(recipe)]  # 0 or 0.0: one recipe
+    name = repr((settings, data_seed)).encode()
     mean = np.random.default_rng(list(name)).random(6)
     draw = np.random.default_rng([*name, seed])
     result = {"ndcg": mean[5] + 0.01 * draw.standard_normal()}

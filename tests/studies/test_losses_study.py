@@ -23,13 +23,10 @@ RESULTS = Path(__file__).parents[2] / "studies" / "results"
 
 @pytest.fixture
 def small(monkeypatch):
-    """The study on few users and items, with small networks and one training of them at a time."""
+    """The study on few users and items, with small networks."""
     sizes = {"SIDE": 18, "FEATURES": 3, "HIDDEN": 5, "BATCH": 6, "SHOWN": 15, "TRUE_HIDDEN": 4}
     for name, value in sizes.items():
         monkeypatch.setattr(jobs, name, value)
-    jobs._training.cache_clear()
-    yield
-    jobs._training.cache_clear()
 
 
 # --- lookup tables ---
@@ -223,7 +220,7 @@ def test_training_is_adamw_by_hand(small, recipe, decay):
     assert seen.mean() > 0.5
 
 
-@pytest.mark.parametrize("recipe", [replace(TWO, steps=5), replace(TWO, unit=False, steps=5)])
+@pytest.mark.parametrize("recipe", [replace(TWO, steps=2), replace(TWO, unit=False, steps=2)])
 def test_towers_by_definition(small, recipe):
     found = jobs.towers(recipe, 2)
     users, items, true_P, true_Q = jobs.shown(recipe, 2)
@@ -244,7 +241,7 @@ def test_towers_by_definition(small, recipe):
 
 
 def test_tied_by_definition(small):
-    recipe = replace(ONE, true_scale=5.0, steps=5)
+    recipe = replace(ONE, true_scale=5.0, steps=2)
     found = jobs.tied(recipe, 2)
     _, items, _, true_Q = jobs.shown(recipe, 2)
     i, j = np.triu_indices(15, 1)
