@@ -6,6 +6,7 @@ from pathlib import Path
 import languages
 import lookup
 import pytest
+from provenance import repository_url
 
 from site_tests.conftest import HTML, LANDING, close, opener
 
@@ -201,3 +202,35 @@ def test_a_chapter_says_how_long_it_takes_and_the_ledger_does_not(pages):
     timed = {path for path in pages if 'class="reading-time"' in (HTML / path).read_text(encoding="utf-8")}
     assert {path for path in pages if re.match(r"book/\d\d_", path)} <= timed
     assert "book/claims.html" not in timed
+
+
+# What is text stays text
+
+
+def test_the_search_shows_names_as_text(open_page):
+    """The index of the site holds headings and terms as they are written."""
+    page = open_page("search.html")
+    page.evaluate(
+        """() => {
+          const evil = "Unheardof <img src=x onerror='window.evil = 1'> heading";
+          Search._index.alltitles[evil] = [[0, "somewhere"]];
+          Search._index.indexentries["unheardof <img src=x onerror='window.evil = 2'>"] = [[0, "term-unheardof"]];
+          Search.performSearch("unheardof");
+        }"""
+    )
+    shown = [title for title, _ in hits(page)]
+    assert len(shown) == 2 and all("<img src=x onerror=" in title for title in shown)
+    assert page.locator("ul.search img").count() == 0 and page.evaluate("window.evil") is None
+
+
+def test_each_page_leads_to_the_form_for_errata_where_the_repository_is_known(open_page):
+    page = open_page("book/bibliography.html", formulas=False)
+    line = page.locator("p.erratum")
+    if not repository_url():
+        assert line.count() == 0
+        return
+    (address,) = [link.get_attribute("href") for link in line.locator("a").all()]
+    assert address.startswith(f"{repository_url()}/issues/new?template=erratum.yml&") and "page=book%2Fbib" in address
+    assert line.is_visible()
+    page.emulate_media(media="print")
+    assert not line.is_visible()
