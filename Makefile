@@ -57,8 +57,8 @@ data: $(real) ## install the real data of chapter 12, some hundred megabytes
 
 dask: $(cluster) ## install Dask, for spectra on several cores or computers: 31 megabytes
 
-test: $(developer) $(real) $(cluster) ## unit tests, and every stored output of every notebook compared anew
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(bin)/python -m pytest --nbval $(in_processes) book tests
+test: $(developer) $(real) $(cluster) ## unit tests, and every stored output of every notebook compared anew (COSTS=1)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(bin)/python -m pytest --nbval $(in_processes) $(if $(COSTS),-p tools.costs) book tests
 	@$(bin)/python book/_ext/provenance.py
 
 matrix: $(developer) ## the same outputs everywhere, some hours: Pythons, packages, kernels, folders (ONLY="oldest py313", KERNEL=Zen)
