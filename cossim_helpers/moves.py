@@ -65,7 +65,7 @@ def slide_cone(P, Q, height: float, *, scale: float = 1.0, new_scale: float | No
     off = Q - np.outer(Q @ axis, axis)
     sines = np.linalg.norm(off, axis=1)
     if sines.min() < 1e-7:
-        raise ValueError("Q takes items that are not all equal")
+        raise ValueError(f"Q takes items that are not all equal, got {len(Q)} that are")
     if np.ptp(sines) > _APART:
         raise ValueError(_NO_CONE)
     across = [float(sines.mean()), float(np.sqrt((1 - height) * (1 + height)))]  # sin θ before and after

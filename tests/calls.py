@@ -518,7 +518,7 @@ CALLS: dict[str, Call] = {
     ),
 }
 
-RECORDS = {  # what functions return and callers read: they hold what they are given
+RECORDS = {  # what functions return and callers read: numbers and texts as they are, arrays as `hold` takes them
     "Anatomy": "from audit_embeddings",
     "Comparison": "from compare_embeddings",
     "Determined": "a row of losses.yml, from determined",

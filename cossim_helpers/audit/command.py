@@ -24,7 +24,10 @@ _EXITS = "exit codes: 0 done; 1 below --fail-under; 2 bad input, with one line t
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 1 below --fail-under, 2 for bad input."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if getattr(asked, "other_key", None) is not None and asked.other is None:
+        parser.error("argument --other-key: takes a table of --other, which is not given")
     try:
         return {"audit": _audit, "compare": _compare, "repair": _repair}[asked.command](asked)
     except (ValueError, TypeError, OSError, MemoryError) as error:
@@ -108,10 +111,18 @@ def _same(path, rows, with_path, with_rows, axis: int) -> None:
 def _output(path, *inputs) -> None:
     """Refuse, before anything is computed, a file to write that cannot be written, or that is one of those read."""
     path = Path(path)
+    try:
+        os.lstat(path)  # an OSError says itself what is wrong with a name
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        raise FileFault(path, "is no name that a file can have") from None
     if path.is_dir():
         raise FileFault(path, "this is a folder; a file to write is taken")
     if not path.parent.is_dir():
         raise FileFault(path, "its folder does not exist")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise FileFault(path, "may not be written here")
     for name in inputs:
         if name and path.exists() and Path(name).exists() and os.path.samefile(path, name):
             raise FileFault(path, "would be written over what is read; name another file")
@@ -136,6 +147,13 @@ def _share(text: str) -> float:
     return float(text)
 
 
+def _file(text: str) -> str:
+    """The name of a file: an empty one is no option left out."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"takes the name of a file, got {text!r}")
+    return text
+
+
 def _seed(text: str) -> int:
     """An integer of at least 0."""
     if int(text) < 0:
@@ -153,14 +171,14 @@ def _parser() -> argparse.ArgumentParser:
     audit = _command(
         commands, "audit", "what training pinned down of one table of vectors", "the vectors that are served"
     )
-    audit.add_argument("--other", metavar="F", help="the other side: users, queries, contexts")
+    audit.add_argument("--other", type=_file, metavar="F", help="the other side: users, queries, contexts")
     audit.add_argument("--other-key", metavar="KEY", help="which table of that file; default: --key")
-    audit.add_argument("--again", metavar="F", help="the same rows from another training")
+    audit.add_argument("--again", type=_file, metavar="F", help="the same rows from another training")
     _trained(audit)
     _search(audit)
     audit.add_argument("--draws", type=int, default=10, help="draws of each gauge (10)")
     audit.add_argument("--spread", type=float, default=2.0, help="gauges scale by 1/spread to spread (2)")
-    audit.add_argument("--report", metavar="OUT.HTML", help="write a page with pictures, too")
+    audit.add_argument("--report", type=_file, metavar="OUT.HTML", help="write a page with pictures, too")
     audit.add_argument(
         "--fail-under", type=_share, metavar="SHARE", help="exit 1 if fewer neighbors are safe from gauges"
     )
@@ -173,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     repair = _command(commands, "repair", "vectors whose cosines the training did determine", "the items")
-    repair.add_argument("--other", metavar="F", help="the other side: users, queries, contexts")
+    repair.add_argument("--other", type=_file, metavar="F", help="the other side: users, queries, contexts")
     repair.add_argument("--other-key", metavar="KEY", help="which table of that file; default: --key")
     _trained(repair)
     repair.add_argument("--method", choices=tuple(REPAIRS), help="default: what --trained calls for")

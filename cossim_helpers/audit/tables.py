@@ -10,6 +10,7 @@ from .._validation import plain_array
 from .neighbors import NUMBERS, row_blocks
 
 SMALLEST, LARGEST = 1e-15, 1e15  # of the largest number of a table
+SMALLEST_ROW = 1e-18  # of a row: its square keeps its digits in float32
 
 
 def as_vectors(name: str, value, *, at_least: int = 2) -> np.ndarray:
@@ -25,9 +26,10 @@ def as_vectors(name: str, value, *, at_least: int = 2) -> np.ndarray:
         raise TypeError(f"{name} takes real numbers, got dtype {table.dtype}")
     if len(table) < at_least:
         raise ValueError(f"{name} takes at least {at_least} rows, got {len(table)}")
-    largest = 0.0
+    largest, lost = 0.0, None  # of all numbers; the first row that float32 takes for zero though it is not
     for first, rows in row_blocks(table):
-        largest = max(largest, float(rows.max()), -float(rows.min()))  # NaN fails the next line
+        sizes = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+        largest = max(largest, float(sizes.max()))  # NaN fails the next line
         if not np.isfinite(rows).all():
             row, column = np.argwhere(~np.isfinite(rows))[0]
             what = np.asarray(table[first + row, column])
@@ -35,10 +37,19 @@ def as_vectors(name: str, value, *, at_least: int = 2) -> np.ndarray:
             raise ValueError(
                 f"{name} takes finite numbers, got {what} ({why}) in row {first + row}, column {column}, counted from 0"
             )
+        if lost is None:
+            tiny = first + np.flatnonzero(sizes < SMALLEST_ROW)
+            lost = next(iter(tiny[np.any(table[tiny], axis=1)]), None) if tiny.size else None
     if not SMALLEST <= largest <= LARGEST and (largest > 0 or np.any(table[:])):
         raise ValueError(
             f"{name} takes numbers whose largest is from {SMALLEST:.0e} to {LARGEST:.0e}, got {largest:.0e}: multiply "
             "all by one factor, which moves no cosine"
+        )
+    if lost is not None:
+        size = abs(np.asarray(table[lost], dtype=np.float64)).max()
+        raise ValueError(
+            f"{name} takes rows whose largest number is at least {SMALLEST_ROW:.0e}, or rows of zeros, got {size:.3g} "
+            f"in row {lost}, counted from 0: multiply it by a factor, which moves no cosine"
         )
     return table
 

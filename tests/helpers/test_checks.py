@@ -221,3 +221,19 @@ def test_a_new_shell_prints_too(cell):
     with capture_output() as captured:
         InteractiveShell.instance().run_cell("print(8)")
     assert captured.stdout == f"8\n{LINE}\n"
+
+
+@pytest.mark.parametrize("one", [2**60, np.int64(2**60), np.array([1, 2**60]), np.uint64(2**63)])
+def test_integers_that_no_float_holds_are_compared_with_all_digits(one, capsys):
+    other = np.array(one) + np.array(1, dtype=np.array(one).dtype)
+    check("eq6", np.array(one), one if np.ndim(one) else int(one), atol=0.0)
+    check("eq6", np.array(one), np.array(one, dtype=float), atol=0.0)  # powers of two
+    with pytest.raises(AssertionError, match="differ by more than"):
+        check("eq6", other, one, atol=0.5)
+    with pytest.raises(AssertionError, match="differ by more than"):
+        check("eq6", other, np.array(one, dtype=float), atol=0.5)
+    check("eq6", other, one, atol=1.0)
+    check_differs("eq6", other, one, at_least=1.0)
+    with pytest.raises(AssertionError, match="exceed their bound, by up to 1"):
+        check_at_most("eq6", other, one)
+    check_at_least("eq6", other, one)

@@ -413,8 +413,6 @@ REFUSED = {
     "recipe": (
         lambda: train_model(X > 0, Recipe("linear", k=2, epochs=2, batch_size=4, learning_rate=1e200)), "recipe takes",
     ),
-    "activity": (lambda: simulate_interactions(9, 5, 2, activity_exponent=-1e308), "activity_exponent takes"),
-    "popularity": (lambda: simulate_interactions(9, 5, 2, popularity_exponents=(1e308, 1e308)), "popularity_exponents"),
     "concentration": (lambda: simulate_interactions(9, 5, 2, preference_concentration=1e308), "preference_concentr"),
     "scale of a cone": (lambda: cone(scale=1e308), "scale takes"),
 }  # fmt: skip
@@ -430,6 +428,38 @@ def test_a_search_from_far_away_is_judged_by_its_gradient():
     """‖gradient‖ · ‖point‖ overflows: it must not pass for stationary."""
     with pytest.raises(RuntimeError, match="not stationary"):
         minimize_factors(lambda z: (1e300, [np.full(2, 1e300)]), [[1e300, 1e300]], max_iterations=2)
+
+
+@pytest.mark.parametrize("size", [1e-19, 1e-30, 1e-60, 1e-310])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda E: audit_embeddings(E, k=2),
+        lambda E: compare_embeddings(E, P, k=2),
+        lambda E: predicted_item_vectors(P, E),
+        lambda E: repair_vectors(E, method="plain"),
+    ],
+)
+def test_a_row_that_single_precision_takes_for_zero_is_refused(call, size):
+    """The audit searches in float32: such a row had cosine 0 with all others, as if it were empty."""
+    E = P.copy()
+    E[3] *= size
+    with pytest.raises(ValueError, match=r"^(E|E1|Q|items) takes rows .* in row 3"):
+        call(E)
+    E[3] = 0.0
+    call(E)
+
+
+@pytest.mark.parametrize("size", [1e-15, 1e14])
+def test_neighbors_do_not_see_the_lengths_of_rows(size):
+    E = np.random.default_rng(0).standard_normal((60, 4))
+    assert compare_embeddings(E * np.where(np.arange(60) % 3, 1.0, size)[:, None], E, k=3).overlap == 1.0
+
+
+@pytest.mark.parametrize(("exponent", "items"), [(-1e308, 2), (1e308, 1)])
+def test_the_steepest_laws_of_activity_leave_one_number_of_items(exponent, items):
+    found = simulate_interactions(9, 5, 2, activity_exponent=exponent)
+    np.testing.assert_array_equal(found.X.sum(axis=1), items)
 
 
 def test_a_full_confidence_is_the_whole_interval():
