@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from ._far_objectives import FarTerms, is_far
 from ._owned import ours
@@ -276,7 +275,7 @@ def _squared_error(X, A, B):
     total = 0.0
     for start in range(0, X.shape[0], _BLOCK):
         rows = X[start : start + _BLOCK]
-        residual = (rows.toarray() if sp.issparse(rows) else rows) - (rows @ A) @ B.T
+        residual = rows - (rows @ A) @ B.T  # dense, of sparse rows too
         total += float(np.sum(residual**2))
     return total
 

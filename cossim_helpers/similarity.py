@@ -103,6 +103,5 @@ def _as_wide(name, X, factors):
 def _unit_rows(M):
     """Each row over its Euclidean length (Ω M), zero rows left as they are; and which rows are not zero."""
     M = rows_near_one(M)  # squares of what is left neither overflow nor vanish
-    squares = M.multiply(M) if sp.issparse(M) else M * M
-    lengths = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())
+    lengths = np.sqrt((M * M).sum(axis=1))
     return over_rows(M, np.where(lengths > 0, lengths, 1.0)), lengths > 0

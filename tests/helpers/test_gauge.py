@@ -77,6 +77,17 @@ def test_orthogonal_means_to_1e_10(factors):
                     rotate(factors, R)
 
 
+def test_within_1e_10_includes_1e_10(factors):
+    R = np.eye(3)
+    R[0, 2] = 1e-10  # RᵀR − I holds this very number, and nothing larger
+    np.testing.assert_array_equal(rotate(factors, R).A, factors.A @ R)
+
+
+def test_factors_are_compared_and_hashed_as_objects(factors):
+    other = Factors(factors.A, factors.B)
+    assert factors == factors and factors != other and len({factors, other, factors}) == 2
+
+
 @pytest.mark.parametrize("name", ["A", "B"])
 def test_factors_hold_finite_floats_of_one_shape(name):
     parts = {"A": np.ones((3, 2), int), "B": np.ones((3, 2), int)}

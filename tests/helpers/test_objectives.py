@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.sparse as sp
 
 from cossim_helpers import (
@@ -179,3 +180,98 @@ def parabola(z):
 def test_bad_arguments_of_the_generic_driver(arguments, options, error, message):
     with pytest.raises(error, match=message):
         minimize_factors(*arguments, **options)
+
+
+# --- units ---
+
+OF_LAM = {product_penalty_objective: 2, factor_penalty_objective: 1}  # λ of c X is c^… λ of X
+GRADIENTS = {product_penalty_objective: product_penalty_gradient, factor_penalty_objective: factor_penalty_gradient}
+
+
+@pytest.mark.parametrize("objective", OF_LAM)
+@pytest.mark.parametrize("power", [-300, -150, -60, 60, 150, 300])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_objectives_and_gradients_in_any_unit(objective, power, form):
+    """c X has the objective of X times c², at A and B, or for Eq. 2 at A/√c and B √c; c is a power of two."""
+    A, B = np.random.default_rng(0).standard_normal((2, 8, 3))
+    half = 0 if OF_LAM[objective] == 2 else power // 2
+    there = Factors(np.ldexp(A, -half), np.ldexp(B, half))
+    scaled, lam = form(np.ldexp(X, power)), float(np.ldexp(0.7, OF_LAM[objective] * power))
+    value = objective(X, Factors(A, B), 0.7)
+    assert type(value) is float and type(objective(scaled, there, lam)) is float
+    np.testing.assert_allclose(np.ldexp(objective(scaled, there, lam), -2 * power), value, rtol=1e-12)
+    for found, one, sign in zip(
+        GRADIENTS[objective](scaled, there, lam), GRADIENTS[objective](X, Factors(A, B), 0.7), (1, -1)
+    ):
+        np.testing.assert_allclose(np.ldexp(found, -2 * power - sign * half), one, rtol=0, atol=1e-12 * abs(one).max())
+
+
+@both_drivers
+@pytest.mark.parametrize("power", [-200, -61, -60, 60, 61, 200])
+def test_the_drivers_in_any_unit(driver, power):
+    of_lam = 2 if driver is minimize_product_penalty else 1
+    half = 0 if of_lam == 2 else power / 2
+    lam = float(np.ldexp(1.0, of_lam * power))
+    end, scaled = driver(X, 1.0, 3, rng=0), driver(np.ldexp(X, power), lam, 3, rng=0)
+    np.testing.assert_allclose(scaled.A @ scaled.B.T, end.A @ end.B.T, atol=1e-5)
+    if of_lam == 1:
+        np.testing.assert_allclose(scaled.B @ scaled.B.T * 2.0**-power, end.B @ end.B.T, atol=1e-5)
+    start = Factors(end.A * 2.0**-half * 1.5, end.B * 2.0**half * 0.5)
+    again = driver(np.ldexp(X, power), lam, 3, start=start)
+    np.testing.assert_allclose(again.A @ again.B.T, end.A @ end.B.T, atol=1e-5)
+    small, large = np.full((8, 3), 1e-100), np.full((8, 3), 1e100)
+    for far in (Factors(large, end.B), Factors(end.A, large), Factors(small, large)):
+        with pytest.raises(ValueError, match=r"^start takes numbers"):
+            driver(np.ldexp(X, power), lam, 3, start=far)
+
+
+@both_drivers
+def test_a_penalty_beyond_all_floats_in_units_of_X(driver):
+    with pytest.raises(ValueError, match=r"^lam takes a number that is not beyond all floats in units of X"):
+        driver(1e-200 * X, 1e300, 2)
+
+
+@both_drivers
+def test_an_end_of_the_drivers_has_to_be_stationary(driver, monkeypatch):
+    search = scipy.optimize.minimize
+
+    def too_short(*arguments, options, **others):
+        return search(*arguments, options=options | {"maxiter": 2}, **others)
+
+    monkeypatch.setattr(scipy.optimize, "minimize", too_short)
+    with pytest.raises(RuntimeError, match="not stationary"):
+        driver(X, 1.0, 3)
+
+
+@both_drivers
+def test_a_minimum_of_zero_is_reached_without_underflow(driver):
+    end = driver(np.zeros((1, 2)), 0.3, 1, start=Factors(-np.ones((2, 1)), -np.ones((2, 1))))
+    assert abs(end.A @ end.B.T).max() < 1e-6
+
+
+@pytest.mark.parametrize(("slope", "accepted"), [(0.999e-6, True), (1e-6, True), (1.001e-6, False)])
+@pytest.mark.parametrize(
+    ("first", "last", "z", "x"),  # values and points at both ends; the larger counts, in size
+    [(8.0, 4.0, 4.0, 2.0), (4.0, -8.0, 2.0, 4.0), (-8.0, -9.0, 0.0, 0.5), (-8.0, 1.0, 0.0, 4.0), (8.0, 0.0, 0.0, 0.0)],
+)
+def test_stationary_means_what_the_docstring_says(slope, accepted, first, last, z, x, monkeypatch):
+    scale, size = max(abs(first), abs(last)), max(z or 1.0, x)
+
+    def ends(function, start, **others):
+        jac = np.array([slope * scale / size, 0.0])
+        return scipy.optimize.OptimizeResult(x=np.array([0.0, x]), fun=last, jac=jac, nit=3, message="")
+
+    monkeypatch.setattr(scipy.optimize, "minimize", ends)
+    search = lambda: minimize_factors(lambda z: (first, [np.ones(2)]), [[z, 0.0]], tol=1e-6 * (1 + 1e-12))  # noqa: E731
+    if accepted:
+        np.testing.assert_array_equal(search()[0], [0.0, x])
+    else:
+        with pytest.raises(RuntimeError, match="not stationary"):
+            search()
+
+
+def test_one_round_is_enough_at_a_minimum_and_gradients_may_be_of_any_type():
+    [end] = minimize_factors(lambda z: (z @ z, [np.zeros(2, int)]), [[0.0, 0.0]], max_iterations=1)
+    assert end.tolist() == [0.0, 0.0]
+    with pytest.raises(RuntimeError, match="gradient is not finite"):
+        minimize_factors(lambda z: (z @ z, [np.array([1.0, np.inf])]), [[1.0, 1.0]])

@@ -45,3 +45,20 @@ def test_the_package_loads_without_what_only_some_functions_use():
     heavy = {"ipywidgets", "jax", "matplotlib", "optax", "sympy"}
     program = f"import sys, cossim_helpers; print(*sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def dataclasses_of_the_package():
+    for name in MODULES:
+        if not name.endswith("__main__"):
+            for thing in vars(importlib.import_module(name)).values():
+                if inspect.isclass(thing) and thing.__module__ == name and hasattr(thing, "__dataclass_params__"):
+                    yield thing
+
+
+def test_what_is_returned_cannot_be_changed_and_arrays_are_not_compared_as_one():
+    for thing in dataclasses_of_the_package():
+        parameters, hints = thing.__dataclass_params__, " ".join(map(str, thing.__annotations__.values()))
+        assert parameters.frozen, thing
+        holds_arrays = "ndarray" in hints or "csr_array" in hints
+        shared = thing.__name__ in (*cossim_helpers.__all__, "World")
+        assert not (parameters.eq and holds_arrays and shared), thing

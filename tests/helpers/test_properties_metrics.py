@@ -202,6 +202,49 @@ def test_what_yardsticks_refuse(call, error, message):
         call(np.eye(3) + 0.1)
 
 
+def test_a_place_is_shared_with_what_is_exactly_1e9_above_the_last():
+    C = np.zeros((4, 4))
+    C[0, 1] = C[1, 0] = 1e-9
+    np.testing.assert_allclose(neighbor_weights(C, 2)[0], [0, 2 / 3, 2 / 3, 2 / 3], atol=1e-15)
+    C[0, 1] = C[1, 0] = np.nextafter(1e-9, 1)
+    np.testing.assert_allclose(neighbor_weights(C, 2)[0], [0, 1, 0.5, 0.5], atol=1e-15)
+    with pytest.raises(ValueError, match=r"k takes an integer from 1 to 3 \(p − 1\), got 4"):
+        neighbor_weights(C, 4)
+
+
+def test_mean_cosines_are_rounded_as_means():
+    """Means of 0, 0.4 and 0.6 billionths: 0, 0 and 1; sums, or sums over p + 1, would be rounded to other ranks."""
+    a, b, c = -0.2e-9, 0.2e-9, 1.0e-9
+    C = np.array([[1, a, b], [a, 1, c], [b, c, 1]])
+    assert popularity_correlation(C, [2.0, 1.0, 3.0]) == pytest.approx(np.sqrt(0.75))
+
+
+def test_one_number_is_a_float_and_parts_are_of_floats():
+    C, cluster = similarity("distinct", 13, 0), labels(13, 3, 0)
+    X = np.ones((4, 6))
+    seen, held = hold_out(X)
+    numbers = [
+        cluster_auc(C, cluster), *mean_cosine(C, cluster), precision_at_k(C, cluster, 3), overlap_at_k(C, C, 3),
+        popularity_correlation(C, np.arange(13.0)), ndcg_at_k(X, seen, held, 2),
+        *astuple(yardsticks(C, cluster, np.arange(13.0))),
+    ]  # fmt: skip
+    assert {type(number) for number in numbers} == {float} and seen.dtype == held.dtype == np.float64
+
+
+def test_a_user_s_factor_is_no_matter_to_ndcg():
+    scores = np.array([[1.0, 0.5, 0.2, 0.1, 0.9]])
+    seen, held = np.array([[0.0, 0, 0, 0, 1]]), np.array([[0.0, 1, 1, 0, 0]])
+    one = ndcg_at_k(scores, seen, held, 3)
+    assert 0 < one < 1
+    for sizes in ([1.0, 1e-12], [1e12, 1.0], [1e-12, 1e-12]):
+        two = [np.vstack([M, M]) for M in (scores, seen, held)]
+        assert ndcg_at_k(two[0] * np.array(sizes)[:, None], *two[1:], 3) == pytest.approx(one)
+    with pytest.raises(ValueError, match="held takes items that are not in seen"):
+        ndcg_at_k(scores, np.array([[0.0, 1, 0, 0, 0]]), held, 3)
+    with pytest.raises(ValueError, match="cosine_b takes finite"):
+        overlap_at_k(np.eye(3), np.full((3, 3), np.nan), 1)
+
+
 def test_defaults_of_held_out_quality():
     X = np.ones((9, 14))
     X[:4, 5:], X[4:6, 4:] = 0.0, 0.0  # users of 5 and of 4 items

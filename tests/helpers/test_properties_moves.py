@@ -178,6 +178,58 @@ def test_scales_far_apart_leave_the_users_on_the_axis_or_are_refused():
             slide_cone(P, Q, 0.2, scale=scales[0], new_scale=scales[1])
 
 
+UNITS = unit(np.random.default_rng(0).standard_normal((4, 3)))
+RING = cone(np.random.default_rng(1).standard_normal((5, 2)), 0.4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: slide_cone(UNITS, 2 * RING, 0.5), "Q takes rows of length 1"),
+        (lambda: slide_cone(UNITS, RING, -1e-9), "height takes a finite number"),
+        (lambda: slide_cone(UNITS, RING, 0.5, scale=0.0), "scale takes a finite number above 0"),
+        (lambda: slide_cone(UNITS, RING, 0.5, scale=-1.0, new_scale=1.0), "scale takes a finite number above 0"),
+        (lambda: lift_into_spare(2 * UNITS, RING, np.eye(3) / 4), "P takes rows of length 1"),
+        (lambda: lift_into_spare(UNITS, 2 * RING, np.eye(3)), "Q takes rows of length 1"),
+        (lambda: lift_into_spare(UNITS, unit(RING[:, :2]), np.eye(3)), "Q, with as many columns as P"),
+        (lambda: lift_into_spare(UNITS, RING, np.full((3, 3), np.nan)), "G takes finite"),
+        (lambda: lift_into_spare(UNITS, RING, np.eye(3), scale=0.0), "scale takes a finite number above 0"),
+        (lambda: lift_into_spare(UNITS, RING, np.eye(3), scale=-1.0), "scale takes a finite number above 0"),
+        (lambda: lift_into_spare(UNITS, RING, np.eye(3), new_scale=-1.0), "new_scale takes a finite number above 0"),
+        (lambda: lift_into_spare(UNITS, RING, np.eye(3), new_scale=np.inf), "new_scale takes a finite number above 0"),
+        (lambda: lift_into_spare(UNITS, RING, np.eye(3), signs=[1.0, 1, 1, 1, 0.5]), "signs takes 1 and −1 only"),
+        (lambda: lift_into_spare(UNITS, RING, np.eye(3), signs=[[1.0] * 5]), "signs takes a non-empty 1-dimensional"),
+        (lambda: matroid_components(np.eye(2), zero=1.0), "zero takes a finite number of at least 0 and below 1"),
+        (lambda: matroid_components(np.eye(2), zero=1.5), "zero takes a finite number of at least 0 and below 1"),
+        (lambda: comparison_is_determined(np.eye(2), [[[0, 1]]], (0, 1)), "pair takes a pair of items or pairs in"),
+        (lambda: determined("clip").vectors_needed(0), "k takes an integer"),
+    ],
+)
+def test_what_moves_refuse(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_refusal_names_the_least_scale():
+    off = np.linalg.norm(UNITS[:, :2], axis=1).max()
+    for new, factor in ((0.2, np.sqrt(1 - 0.4**2) / np.sqrt(1 - 0.2**2)), (0.9, np.sqrt(1 - 0.4**2) / np.sqrt(0.19))):
+        with pytest.raises(ValueError, match=f"at least {7 * off * factor:.6g}"):
+            slide_cone(UNITS, RING, new, scale=7.0, new_scale=0.1)
+
+
+def test_vectors_needed_by_one_dimension_and_types():
+    for loss in LOSSES:
+        row = determined(loss)
+        for learned in (False, True):
+            needed = row.vectors_needed(1, scale_is_learned=learned)
+            assert all(type(count) is int for count in needed.values())
+            more = needed["together"] - row.vectors_needed(1, scale_is_learned=False)["together"]
+            assert more == (learned and row.unit_items and not row.tied)
+    with pytest.raises(TypeError, match="scale_is_learned takes True or False"):
+        determined("clip").vectors_needed(3, scale_is_learned=1)
+    assert type(reachable_dimension(np.eye(2))) is int
+
+
 # --- counts ---
 
 SHAPES = ("generic", "cone", "twice", "flat", "axes")

@@ -198,6 +198,7 @@ def test_a_row_is_constant_up_to_eight_units_of_rounding_about_its_mean(size):
                 layer_norm(M)
         else:
             np.testing.assert_allclose(layer_norm(M), np.sign(size) * np.array([[-1, 1], [-1, 1]]), atol=1e-12)
+    np.testing.assert_allclose(layer_norm([[-1.0, 0.0, 1.0]]), np.sqrt(1.5) * np.array([[-1, 0, 1]]), rtol=1e-14)
     with pytest.raises(ValueError, match=r"got 2 constant row\(s\)"):
         layer_norm([[0.0, 0.0], [0.1, 0.1], [1.0, 0.0]])
 

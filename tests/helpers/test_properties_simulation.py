@@ -128,6 +128,9 @@ def test_a_steep_activity_law_is_the_ratio_of_its_powers():
         logarithms = -exponent * np.log(np.arange(1, 11) / 10)
         expected = np.exp(logarithms - logarithms.max())
         np.testing.assert_allclose(law, expected / expected.sum(), rtol=1e-11)
+    for exponent in (670.0, 700.0):  # 3^−670 has lost its digits, 3^−700 is no float
+        law = simulation._activity_law(np.arange(3, 6), exponent)
+        np.testing.assert_allclose(law, [1.0, 0.75**exponent, 0.6**exponent], rtol=1e-11)
 
 
 @pytest.mark.parametrize("beta", [50.0, 100.0, 1e4, 1e308])
@@ -137,6 +140,27 @@ def test_popularities_of_a_steep_random_law_stay_above_their_smallest(beta):
     )
     assert data.item_popularity.min() >= (1 - 1e-12) / 20
     assert data.item_popularity.max() <= (1 + 40 / beta) / 20  # low · (1 − u)^{−1/(β − 1)}, 1 − u above e^{−30}
+
+
+def popularities(beta, p=400):
+    law = {"popularity_law": "random", "popularity_exponents": (beta, beta), "max_activity": 1, "rng": 5}
+    return simulate_interactions(1, p, 1, **law).item_popularity
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e-10, -1e-10, 3e-6, -3e-6, 1e-3])
+def test_popularities_near_the_logarithmic_law_keep_their_digits(offset):
+    """x^a is uniform between low^a and 1, a = 1 − β: in logarithms, where nothing cancels."""
+    low, a = 1 / 400, -offset
+    v = np.log(popularities(1.0)) / np.log(low)  # 1 − u, as x = low^(1 − u) at β = 1
+    expected = np.exp(np.log1p(v * np.expm1(a * np.log(low))) / a) if a else low**v
+    np.testing.assert_allclose(popularities(1.0 + offset), expected, rtol=3e-9)
+
+
+@pytest.mark.parametrize("beta", [300.0, 2_000.0])
+def test_a_steep_random_law_is_exponential_in_the_logarithm(beta):
+    excess = np.sort((beta - 1) * np.log(400 * popularities(beta)))
+    v = np.log(popularities(1.0)) / np.log(1 / 400)
+    np.testing.assert_allclose(excess, np.sort(-np.log(v)), rtol=1e-6, atol=1e-10)
 
 
 def test_each_user_draws_all_items_or_one():
@@ -154,7 +178,17 @@ def test_defaults_are_those_of_the_paper_s_reading():
     plain = simulate_interactions(60, 31, 4)
     assert_same(plain.X, said.X)
     np.testing.assert_array_equal(plain.item_popularity, said.item_popularity)
+    assert_same(simulate_users(0, 60, 31), simulate_interactions(60, 31, 5, rng=0).X)
     assert simulate_users(0, 1).shape == (1, 1_000)
+    assert plain.item_cluster.dtype == np.intp
+
+
+@pytest.mark.parametrize("name", ["n_users", "n_items", "n_clusters"])
+def test_numbers_beyond_32_bits_are_refused_before_anything_is_drawn(name):
+    with pytest.raises(ValueError, match=f"{name} takes an integer from 1 to 2147483647"):
+        simulate_interactions(**({"n_users": 3, "n_items": 4} | {name: 2**31}))
+    with pytest.raises(ValueError, match="count takes an integer from 1 to 2147483647"):
+        simulate_users(0, 2**31, 4)
 
 
 @pytest.mark.parametrize("chances", [[0.5, 0.3, 0.2 - 2e-9], [0.5, 0.3, 0.2 + 2e-9], [0.5, 0.5 + 1e-12, -1e-12]])

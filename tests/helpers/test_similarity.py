@@ -10,6 +10,7 @@ from cossim_helpers import (
     reparameterize,
     rescale,
     rotate,
+    user_embeddings,
     user_item_cosine,
     user_user_cosine,
 )
@@ -63,6 +64,15 @@ def test_the_three_cosines_are_those_of_rows_of_XA_and_B(fit):
     np.testing.assert_allclose(user_user_cosine(X, f), cosine_by_loops(users, users), atol=1e-14)
     np.testing.assert_allclose(user_item_cosine(X, f), cosine_by_loops(users, f.B), atol=1e-14)
     np.testing.assert_allclose(user_item_cosine(sp.csr_array(X)[2:5], f), cosine_by_loops(users[2:5], f.B), atol=1e-14)
+
+
+def test_user_embeddings_are_the_rows_of_XA(fit):
+    X, f = fit
+    for form in (np.asarray, sp.csr_array, sp.coo_matrix):
+        np.testing.assert_allclose(user_embeddings(form(X), f), X @ f.A, rtol=1e-14)
+    for function in (user_embeddings, user_user_cosine, user_item_cosine):
+        with pytest.raises(TypeError, match=r"^factors takes Factors, got tuple"):
+            function(X, (f.A, f.B))
 
 
 @pytest.mark.claim("cosine-magnitude-myth")

@@ -12,6 +12,7 @@ from cossim_helpers import (
     item_gram,
     krylov_spectrum,
     simulate_interactions,
+    spectra,
     spectrum,
     spectrum_from_gram,
 )
@@ -148,6 +149,17 @@ def test_lanczos_needs_many_items_and_few_pairs(m, k, taken, monkeypatch):
         assert (routes.cheapest_route(X, k) == "lanczos") == taken
 
 
+@pytest.mark.parametrize(("square", "looks"), [(1.1e-5, 0), (0.9e-5, 1)])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_a_gram_matrix_decides_down_to_1e_5_of_the_largest_square(square, looks, form, monkeypatch):
+    made, factorize = [], spectra.triangular
+    monkeypatch.setattr(spectra, "triangular", lambda X, k: made.append(k) or factorize(X, k))
+    sigma = np.array([4.0, 1.0, 4.0 * square**0.5])
+    found = spectrum(form(with_singular_values(sigma, 20)))
+    np.testing.assert_allclose(found.sigma, sigma, rtol=1e-9)
+    assert len(made) == looks
+
+
 def test_lanczos_at_the_size_that_it_is_for():
     X = simulate_interactions(3_000, 2_500, 5, max_activity=20, rng=1).X
     assert routes.cheapest_route(X, 5) == "lanczos"
@@ -236,6 +248,8 @@ def test_an_empty_item_has_no_direction():
 
 
 def test_a_spectrum_holds_floats_and_nearly_orthonormal_columns():
+    one, other = Spectrum([1.0], [[1.0]]), Spectrum([1.0], [[1.0]])
+    assert one == one and one != other and len({one, other}) == 2
     pairs = Spectrum([2, 1], [[0, 1], [1, 0], [0, 0]])
     for part in (pairs.sigma, pairs.V):
         assert type(part) is np.ndarray and part.dtype == np.float64
@@ -298,7 +312,7 @@ ONES = np.ones((4, 3))
     [
         (lambda: spectrum([[np.nan, 1.0]]), ValueError, "X takes finite numbers, got 1 NaN or infinite"),
         (lambda: spectrum(sp.csr_array([[np.inf, 1.0]])), ValueError, "X takes finite numbers, got 1 NaN or infinite"),
-        (lambda: spectrum(ONES, 0), ValueError, r"k takes an integer from 1 to 3 \(min\(n, p\)\), got 0"),
+        (lambda: spectrum(ONES, 0), ValueError, r"k takes an integer from 1 to 3 \(min\(n, p\) of X\), got 0"),
         (lambda: spectrum(ONES, 4), ValueError, "k takes an integer from 1 to 3"),
         (lambda: spectrum(ONES, 1.5), TypeError, "k takes an integer, got 1.5"),
         (lambda: spectrum(ONES, True), TypeError, "k takes an integer, got True"),
@@ -321,7 +335,7 @@ ONES = np.ones((4, 3))
         (lambda: Spectrum([1.0, 2.0], np.eye(2)), ValueError, "sigma takes falling numbers"),
         (lambda: Spectrum([1.0, -2.0], np.eye(2)), ValueError, "sigma takes numbers of at least 0"),
         (lambda: Spectrum([2.0, 1.0], np.ones((2, 2))), ValueError, "V takes orthonormal columns"),
-        (lambda: Spectrum([2.0], np.eye(2)), ValueError, "V, with one column for each singular value: got 2, takes 1"),
+        (lambda: Spectrum([2.0], np.eye(2)), ValueError, "V, with one column for each of sigma: got 2, takes 1"),
     ],
 )
 def test_bad_input_names_the_argument(call, error, message):

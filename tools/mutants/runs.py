@@ -33,6 +33,7 @@ LOADED = (
 ).split()
 ALONE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 MEMORY = 8 << 30  # bytes of addresses that a child may ask for
+LOOKS = 30  # calls of a function in a test that are looked at line by line; later ones count for all its lines
 SURVIVED, KILLED, NOTHING = 0, 1, 5  # pytest's exit codes
 
 
@@ -74,17 +75,27 @@ class Mapper:
 
     def __init__(self, package):
         self.package, self.found = str(package) + os.sep, {}
-        self.lines, self.imported, self.opaque = {}, {}, False
+        self.lines, self.calls, self.imported, self.opaque = {}, {}, {}, False
 
     def trace(self, frame, event, argument):
         name = frame.f_code.co_filename
         if not name.startswith(self.package):
             return None
-        lines = self.lines.setdefault(name[len(self.package) :], set())
+        code, lines = frame.f_code, self.lines.setdefault(name[len(self.package) :], set())
+        self.calls[code] = self.calls.get(code, 0) + 1
+        if self.calls[code] > LOOKS:
+            if self.calls[code] == LOOKS + 1:
+                lines.update(line for *_, line in code.co_lines() if line)
+            return None
+        left = LOOKS * LOOKS
 
         def local(frame, event, argument):
+            nonlocal left
             lines.add(frame.f_lineno)
-            return local
+            left -= 1
+            if not left:
+                lines.update(line for *_, line in code.co_lines() if line)
+            return local if left > 0 else None
 
         return local(frame, event, argument)
 
@@ -93,7 +104,7 @@ class Mapper:
 
     def pytest_collection_finish(self):
         sys.settrace(None)
-        self.imported, self.lines = self.masks(), {}
+        self.imported, self.lines, self.calls = self.masks(), {}, {}
 
     def masks(self):
         """file -> its lines that were run, as bits."""

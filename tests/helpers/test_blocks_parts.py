@@ -1,0 +1,69 @@
+"""What one block of rows gives, and how parts add up."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cossim_helpers import _blocks, gram, krylov_spectrum
+
+X = np.random.default_rng(0).integers(-3, 9, (7, 4)).astype(float)
+FORMS = [np.asarray, sp.csr_array]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_parts_of_blocks_add_up_to_the_part_of_all_rows(form):
+    cuts = [form(X[:2]), X[2:2], form(X[2:3]), form(X[3:])]
+    Q = np.random.default_rng(1).standard_normal((4, 2))
+    for part, settings in ((_blocks.gram_part, {}), (_blocks.product_part, {"Q": Q})):
+        parts = [part(block, name="X", p=4, **settings) for block in cuts]
+        before = [array.copy() for _, array in parts]
+        for some in (parts[:1], parts[:2], parts[:3], parts):
+            rows, total = _blocks.added(some)
+            assert rows == sum(n for n, _ in some)
+            np.testing.assert_allclose(total, sum(array for _, array in some), rtol=1e-14)
+        expected = X.T @ X if part is _blocks.gram_part else X.T @ (X @ Q)
+        np.testing.assert_allclose(total, expected, rtol=1e-12)
+        for (_, array), was in zip(parts, before, strict=True):
+            np.testing.assert_array_equal(array, was)  # a task never writes to what it got
+    rows, R = _blocks.stacked([_blocks.triangle_part(block, name="X", p=4) for block in cuts])
+    assert rows == 7 and R.shape == (4, 4)
+    np.testing.assert_allclose(R.T @ R, X.T @ X, rtol=1e-12)
+    np.testing.assert_array_equal(np.tril(R, -1), 0.0)
+    assert _blocks.triangle_part(form(X), name="X", p=4)[1].shape == (4, 4)
+    assert _blocks.triangle_part(form(X[:, :2].astype(np.int8)), name="X", p=2)[1].dtype == np.float64
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.float32, np.float64, np.longdouble])
+def test_a_block_keeps_its_own_type_unless_it_is_wider_than_float64(form, dtype):
+    read = _blocks.row_block("X", form(abs(X).astype(dtype)))
+    assert read.dtype == (np.float64 if dtype is np.longdouble else dtype)
+    np.testing.assert_array_equal(gram([form(abs(X).astype(dtype))]), abs(X).T @ abs(X))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_squares_of_the_largest_entry_stay_in_range(form, sign):
+    """From 2^-400 to 2^400, both excluded; a block of zeros is none too small."""
+    for size, taken in ((2.0**400, False), (np.nextafter(2.0**400, 0), True), (2.0**-400, False), (0.0, True),
+                        (np.nextafter(2.0**-400, 1), True)):  # fmt: skip
+        block = form(sign * np.array([[size, size / 2], [size / 4, 0.0]]))
+        if taken:
+            np.testing.assert_array_equal(abs(_blocks.row_block("X", block)).max(), size)
+        else:
+            with pytest.raises(ValueError, match=r"^X takes blocks whose largest entry"):
+                _blocks.row_block("X", block)
+
+
+def test_each_pass_has_the_columns_of_the_first():
+    passes = [[X], [X], [X[:, :3]]]
+    with pytest.raises(ValueError, match=r"^blocks, number of columns in each pass: got 3, takes 4"):
+        krylov_spectrum(lambda: passes.pop(0), 2)
+
+
+def test_the_start_is_the_seed_0_unless_another_is_asked_for():
+    wide = np.random.default_rng(2).standard_normal((60, 50))
+    found = krylov_spectrum([wide], 2, oversample=5, passes=3, tolerance=10.0)
+    same, other = (krylov_spectrum([wide], 2, oversample=5, passes=3, tolerance=10.0, rng=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(found.V, same.V)
+    assert abs(found.V - other.V).max() > 1e-6

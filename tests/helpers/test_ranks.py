@@ -1,0 +1,115 @@
+"""Which singular values count, and the spaces that follow: against values by hand, and general solvers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from cossim_helpers import LOSSES, _ranks, canonical_item_vectors, determined
+
+
+def test_what_counts_as_0_and_how_near_it_was():
+    ranks = _ranks.Ranks()
+    assert (ranks.kept, ranks.dropped) == (1.0, 0.0)
+    assert type(ranks.rank(np.ones(1))) is int
+    assert ranks.rank(np.array([4.0, 3.0])) == 2 and (ranks.kept, ranks.dropped) == (0.75, 0.0)
+    assert ranks.rank(np.array([2.0, 1.0, 1e-3, 1e-12])) == 3
+    assert (ranks.kept, ranks.dropped) == (5e-4, 5e-13)  # the closest so far
+    assert ranks.rank(np.array([1.0, 1.0])) == 2 and (ranks.kept, ranks.dropped) == (5e-4, 5e-13)
+    assert _ranks.Ranks().rank(np.array([1.0, 1e-9])) == 1 and _ranks.Ranks().rank(np.array([1.0, 1.1e-9])) == 2
+    for size in (1e-10, 1e-300, 1e300):  # relative to the largest, unless there is a floor
+        assert _ranks.Ranks().rank(np.array([size, size])) == 2
+    assert _ranks.Ranks().rank(np.array([1e-10]), floor=1.0) == 0
+    assert _ranks.Ranks().rank(np.array([1e-10, 5.0]), floor=1.0) == 1
+    assert _ranks.Ranks().rank(np.zeros(3)) == _ranks.Ranks().rank(np.zeros(0)) == 0
+
+
+def projector(columns):
+    return columns @ columns.T
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (3, 5), (4, 4), (1, 3)])
+@pytest.mark.parametrize("rank", [1, 2, 5])
+def test_spaces_of_rows_by_the_singular_value_decomposition(shape, rank):
+    rank = min(rank, *shape)
+    rng = np.random.default_rng([*shape, rank])
+    M = rng.standard_normal((shape[0], rank)) @ rng.standard_normal((rank, shape[1]))
+    rows, empty = _ranks.row_space(M), _ranks.empty_space(M)
+    assert rows.shape == (shape[1], rank) and empty.shape == (shape[1], shape[1] - rank)
+    np.testing.assert_allclose(projector(rows), np.linalg.pinv(M) @ M, atol=1e-10)
+    np.testing.assert_allclose(projector(rows) + projector(empty), np.eye(shape[1]), atol=1e-10)
+    for size in (1e-6, 1.0, 1e6):  # rounding is no row, in any unit
+        noisy = size * (M + 1e-11 * rng.standard_normal(shape))
+        assert _ranks.row_space(noisy).shape[1] == rank and _ranks.empty_space(noisy).shape[1] == shape[1] - rank
+
+
+def systems():
+    """Equations, among them unknowns that stand in one only: null spaces of several sizes."""
+    rng = np.random.default_rng(0)
+    C = rng.standard_normal((4, 9))
+    yield "dense", C
+    yield "a zero in each column", np.where(np.arange(4)[:, None] == np.arange(9) % 4, 0.0, C)
+    alone = C.copy()
+    alone[1:, 0], alone[:1, 1], alone[2:, 1] = 0.0, 0.0, 0.0
+    yield "unknowns of one equation", alone
+    yield "an unknown of none", np.insert(alone, 3, 0.0, axis=1)
+    yield "solved by them", np.hstack([np.diag([1.0, -2, 3, 1e-3]), C])
+    yield "as many equations", rng.standard_normal((5, 5))
+    yield "dependent", np.vstack([C, C[:1] + C[1:2]])
+    yield "no equations", np.zeros((0, 3))
+    yield "a small one alone", np.array([[1e-10, 1.0, 2.0], [0.0, 1.0, 1.0]])  # too small to be divided by
+
+
+@pytest.mark.parametrize(("name", "C"), list(systems()), ids=lambda value: value if isinstance(value, str) else "")
+def test_null_spaces_by_a_general_solver(name, C):
+    x = _ranks.null_space(C, _ranks.Ranks())
+    expected = scipy.linalg.null_space(C, rcond=1e-9) if len(C) else np.eye(C.shape[1])
+    assert x.shape == expected.T.shape
+    assert abs(C @ x.T).max(initial=0.0) < 1e-9
+    np.testing.assert_allclose(projector(scipy.linalg.orth(x.T)), projector(expected), atol=1e-8)
+
+
+def test_a_floor_makes_small_equations_none():
+    C = 1e-11 * np.random.default_rng(1).standard_normal((2, 4))
+    assert len(_ranks.null_space(C, _ranks.Ranks())) == 2
+    assert len(_ranks.null_space(C, _ranks.Ranks(), floor=1.0)) == 4
+    assert len(_ranks.null_space(np.array([[1e-11, 0.0], [0.0, 1.0]]), _ranks.Ranks(), floor=1.0)) == 1
+
+
+def test_a_hyperplane_that_misses_0():
+    rng = np.random.default_rng(2)
+    a, M = np.array([0.5, -2.0, 1.0]), rng.standard_normal((8, 3))
+    M /= (M @ a)[:, None]
+    np.testing.assert_allclose(_ranks.axis_of_hyperplane(M), a, atol=1e-9)
+    assert _ranks.axis_of_hyperplane(M + 1e-6 * rng.standard_normal(M.shape)) is None
+    assert _ranks.axis_of_hyperplane(M - M.mean(axis=0)) is None  # through 0
+    assert _ranks.axis_of_hyperplane(rng.standard_normal((8, 3))) is None
+    np.testing.assert_allclose(_ranks.axis_of_hyperplane(M[:2]) @ M[:2].T, 1, atol=1e-12)  # few rows always lie in one
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-200, 1e200])
+def test_rows_less_their_mean(size):
+    M = size * np.array([[1.0, 2.0], [3.0, 2.0], [2.0, 5.0]])
+    np.testing.assert_allclose(
+        _ranks.less_the_mean(M), size * np.array([[-1.0, -1], [1, -1], [0, 2]]), atol=1e-14 * size
+    )
+    same = np.tile(size * np.array([[0.1, 0.7]]), (7, 1))
+    assert not _ranks.less_the_mean(same).any()
+    near = np.vstack([same, size * np.array([[0.1 + 1e-12, 0.7]])])  # 1e-12 is no rounding
+    assert _ranks.less_the_mean(near).any(axis=1).all()
+    assert not _ranks.less_the_mean(np.zeros((2, 3))).any()
+
+
+def test_a_row_of_the_table_of_losses_owns_what_it_holds():
+    for loss in LOSSES:
+        row = determined(loss)
+        assert all(type(counts) is tuple for counts in row.vectors.values())
+        assert row.sees_diagonal == (loss not in ("tied-cosine", "cosent"))
+        verdicts = dict(row.verdicts)
+        copy = dataclasses.replace(row, verdicts=verdicts)
+        verdicts.clear()
+        assert copy == row
+    for name in ("centered", "users_centered"):
+        with pytest.raises(TypeError, match=f"{name} takes True or False"):
+            canonical_item_vectors([[1.0]], [[1.0]], **{name: 1})
