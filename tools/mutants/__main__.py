@@ -259,8 +259,10 @@ def main(arguments=None):
     parser.add_argument("--own", action="store_true", help="stop after the module's own and some quick tests")
     parser.add_argument("--survivors", action="store_true", help="only those that survived when last run")
     parser.add_argument("--list", action="store_true", help="show the mutants, and run nothing")
+    parser.add_argument("--root", default=ROOT, help=argparse.SUPPRESS)  # for the tests of this tool
+    parser.add_argument("--package", default="cossim_helpers", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    project = runs.Project(ROOT)
+    project = runs.Project(options.root, options.package)
     every = project.modules()
     modules = changed_modules(project, options.base) if options.changed else list(every)
     if options.modules:
@@ -282,8 +284,8 @@ def main(arguments=None):
 
 def report(project, chosen, options):
     """Run the mutants; say what the list lacks, and what it should no longer hold."""
-    runs.load()
-    session = Session(project, Known(ROOT / "tests" / "survivors"), options.own)
+    runs.load(runs.LOADED if project.package == "cossim_helpers" else ("pytest",))
+    session = Session(project, Known(project.root / "tests" / "survivors"), options.own)
     total, unlisted, stale = 0, {}, []
     for module, mutants in chosen.items():
         if not mutants:

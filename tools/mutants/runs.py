@@ -45,13 +45,13 @@ def hook():
     return module
 
 
-def load():
+def load(names=LOADED):
     """Import what children share. None of it starts a thread, which a child would not have."""
     os.environ.update(ALONE)
     sys.dont_write_bytecode = False  # what is not mutated is compiled once
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in LOADED:
+        for name in names:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
     gc.collect()
