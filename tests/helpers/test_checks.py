@@ -223,6 +223,7 @@ def test_a_new_shell_prints_too(cell):
     assert captured.stdout == f"8\n{LINE}\n"
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("one", [2**60, np.int64(2**60), np.array([1, 2**60]), np.uint64(2**63)])
 def test_integers_that_no_float_holds_are_compared_with_all_digits(one, capsys):
     other = np.array(one) + np.array(1, dtype=np.array(one).dtype)
@@ -237,3 +238,24 @@ def test_integers_that_no_float_holds_are_compared_with_all_digits(one, capsys):
     with pytest.raises(AssertionError, match="exceed their bound, by up to 1"):
         check_at_most("eq6", other, one)
     check_at_least("eq6", other, one)
+=======
+# At the bounds
+
+
+def test_a_tolerance_includes_its_bound_and_takes_the_size_of_what_is_expected():
+    check(ID, 1.0, 1.5, atol=0.5)
+    check(ID, -2.0, -2.1, rtol=0.1, atol=0)
+    check(ID, 7, 7)  # small integers are one object wherever they come from
+    with pytest.raises(ValueError, match="atol takes a finite number of at least 0"):
+        check(ID, 1.0, 2.0, atol=-1)
+
+
+def test_the_message_names_the_place_that_is_furthest_off():
+    with pytest.raises(AssertionError, match=r"2 of 3 differ .* at \(1,\): "):
+        check(ID, [1.0, 9.0, 2.0], [1.0, 1.0, 1.0])
+
+
+def test_one_infinite_number_among_others_is_refused():
+    with pytest.raises(AssertionError, match="NaN or infinite"):
+        check_at_most(ID, [0.0, -np.inf], 1.0)
+>>>>>>> mutants

@@ -152,3 +152,15 @@ def test_intervals_cover_about_as_often_as_they_say(coordinates):
 def test_intervals_refuse_a_confidence_that_is_no_probability(confidence):
     with pytest.raises(ValueError, match=r"^confidence takes"):
         shares_with_intervals(squared_distances(design(np.random.default_rng(0), 4, 5)), confidence)
+
+
+def test_three_seeds_are_enough():
+    y = design(np.random.default_rng(3), 4, 3)
+    estimates = [estimate for estimate, _, _ in shares_with_intervals(squared_distances(y)).values()]
+    np.testing.assert_allclose(estimates, shares_by_anova(y)[0], atol=1e-10)
+
+
+def test_shares_are_frozen():
+    shares = variance_shares(squared_distances(design(np.random.default_rng(3), 3, 3)))
+    with pytest.raises(AttributeError):
+        shares.level = 0.0
