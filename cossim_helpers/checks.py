@@ -134,7 +134,7 @@ def _two_arrays(claim_id, first, second):
             f"got shape {array_2.shape}"
         )
     # Small integers are one object wherever they come from, so for those identity says nothing.
-    if (value_1 is value_2 and not isinstance(value_1, int)) or (array_1.ndim and _same_memory(array_1, array_2)):
+    if (value_1 is value_2 and not isinstance(value_1, int)) or _same_memory(array_1, array_2):
         raise ValueError(f"{name_1} and {name_2} are the same object, which checks nothing; compute one of them anew")
     _require_finite(claim_id, array_1, array_2)
     return _comparable(array_1, array_2)

@@ -1,10 +1,12 @@
 """The tool behind `make mutants`: what it changes, what it leaves alone, and that it tells killed from surviving."""
 
 import ast
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -20,6 +22,11 @@ MODULES = {
 LISTED = sorted((ROOT / "tests" / "survivors").glob("*.yml"))
 
 
+@functools.cache
+def mutants_of(module):
+    return operators.mutants(module, MODULES[module])
+
+
 def after(source):
     return {mutant.now for mutant in operators.mutants("m", source)}
 
@@ -33,6 +40,8 @@ def after(source):
         ("y = a @ b.T", {"y = a @ (b)"}),
         ("y = 3", {"y = 4"}),
         ("y = 1e-9", {"y = 0.1", "y = 0.0"}),
+        ("y = 1e15", {"y = 1000000000000001.0"}),
+        ("y = 1e150", set()),  # and 1 more is the same number
         ("y = True", {"y = False"}),
         ("y = a and b", {"y = (a)", "y = (b)"}),
         ("y = not a", {"y = (a)"}),
@@ -76,16 +85,18 @@ def test_what_no_test_can_notice_is_left_alone(source):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_each_mutant_of_the_package_is_another_program(module):
-    """One in 40 of them, held against the program as it is."""
+    """All are another text; some of them, of each module others, are held against the program as it is."""
+    found = mutants_of(module)
+    assert len({mutant.source for mutant in found} - {MODULES[module]}) == len(found)
     same = ast.dump(ast.parse(MODULES[module]))
-    for mutant in operators.mutants(module, MODULES[module])[::40]:
+    for mutant in found[len(module) :: 150]:
         assert ast.dump(ast.parse(mutant.source)) != same, mutant.now
 
 
 @pytest.mark.parametrize("file", LISTED, ids=lambda file: file.stem)
 def test_the_list_holds_mutants_that_exist_and_says_why(file):
     module = f"cossim_helpers.{file.stem}"
-    mutants = operators.mutants(module, MODULES[module])
+    mutants = mutants_of(module)
     listed = {key[1:] for key in command.Known(file.parent).entries if key[0] == file.stem}
     assert listed <= {mutant.key for mutant in mutants}
     assert len(listed) <= 0.1 * len(mutants), "too many survivors"
@@ -98,6 +109,32 @@ def test_a_survivor_without_a_reason_is_refused(tmp_path):
         command.Known(tmp_path)
 
 
+def test_each_module_but_an_empty_one_has_tests_of_its_own():
+    files = [f"tests/helpers/{path.name}" for path in sorted((ROOT / "tests" / "helpers").glob("test_*.py"))]
+    session = command.Session(SimpleNamespace(package="cossim_helpers", files=files), known=None)
+    for module in MODULES:
+        if mutants_of(module):
+            assert session.own_files(module), module
+    assert session.own_files("cossim_helpers._gram") == [
+        "tests/helpers/test_gram.py",
+        "tests/helpers/test_spectra.py",
+        "tests/helpers/test_spectra_large.py",
+    ]
+
+
+def test_a_sample_repeats_itself():
+    project = SimpleNamespace(modules=lambda: {"cossim_helpers.gauge": ROOT / "cossim_helpers" / "gauge.py"})
+
+    def sample(seed, part=""):
+        return command.chosen_mutants(project, ["cossim_helpers.gauge"], 6, seed, part)["cossim_helpers.gauge"]
+
+    assert sample(7) == sample(7) != sample(8)
+    assert len(sample(7)) == 6
+    parts = [sample(7, f"{number}/4") for number in (1, 2, 3, 4)]
+    assert [len(part) for part in parts] == [2, 2, 1, 1]
+    assert sorted(mutant.now for part in parts for mutant in part) == sorted(mutant.now for mutant in sample(7))
+
+
 HALF = '''"""Half of a number."""
 
 
@@ -105,10 +142,6 @@ def half(x):
     if x < 0:
         raise ValueError("x")
     return x / 2
-
-
-def name():
-    return half(4.0) + 1.0
 '''
 TESTS = """import subprocess
 import sys
@@ -118,19 +151,21 @@ import pytest
 from toy.half import half
 
 
-def test_half():
-    assert half(3) == 1.5
-
-
 def test_refusal():
     with pytest.raises(ValueError, match="x"):
         half(-1)
 
 
 def test_in_another_process():
-    code = "from toy.half import name; print(name())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "3.0\\n"
+    code = "import sitecustomize; from toy.half import half; print(half(3))"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
+    assert done.stdout == "1.5\\n"
+"""
+OTHERS = """from toy.half import half
+
+
+def test_zero():
+    assert half(0) == 0
 """
 
 
@@ -141,6 +176,7 @@ def toy(tmp_path):
         "toy/__init__.py": "",
         "toy/half.py": HALF,
         "tests/helpers/test_half.py": TESTS,
+        "tests/helpers/test_others.py": OTHERS,
         "pyproject.toml": "",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +185,7 @@ def toy(tmp_path):
 
     def run(*options):
         environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # it needs none, and they load slowly
-        program = [sys.executable, "-m", "tools.mutants", "half", f"--root={tmp_path}", "--package=toy", *options]
+        program = [sys.executable, "-m", "tools.mutants", f"--root={tmp_path}", "--package=toy", *options]
         done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
         return done.returncode, done.stderr + done.stdout
 
@@ -157,32 +193,24 @@ def toy(tmp_path):
 
 
 def test_survivors_are_named_explained_and_forgotten(toy, tmp_path):
-    code, said = toy()
+    code, said = toy("half", "--own")
     assert code == 1
     survivors = yaml.safe_load(said.partition("half.yml\n")[2])
-    # nobody asks at 0; and if 0 becomes 1, nobody asks between. What another process computes is noticed.
+    # its own tests do not ask at 0; and if 0 becomes 1, none asks between. What another process computes is noticed.
     assert [(entry["function"], entry["now"]) for entry in survivors] == [("half", ["if x <= 0:", "if x < 1:"])]
     file = tmp_path / "tests" / "survivors" / "half.yml"
-    file.write_text(yaml.safe_dump([entry | {"why": "the half of 0 is not asked for"} for entry in survivors]))
-    assert toy()[0] == 0
-    tests = tmp_path / "tests" / "helpers" / "test_half.py"
-    tests.write_text(TESTS + "\n\ndef test_zero():\n    assert half(0) == 0\n")
+    listed = [{"function": "half", "was": "if x < 0:", "now": now, "why": "so"} for now in ("if x < 1:", "if x < 7:")]
+    file.write_text(yaml.safe_dump(listed))
+    code, said = toy("half")  # the other tests ask at 0
+    assert code == 1 and "not explained" not in said
+    assert "killed, or gone: half: if x < 0: → if x < 7:" in said
+    file.write_text(yaml.safe_dump(listed[:1]))
+    assert toy("half")[0] == 0
     code, said = toy()
-    assert code == 1
-    assert "killed, or gone: half: if x < 0: → if x <= 0:" in said
-    (tmp_path / "toy" / "half.py").write_text(HALF.replace("x < 0", "x < 0.0"))
-    code, said = toy()
-    assert code == 1 and "killed, or gone: half: if x < 0: → if x < 1:" in said
+    assert code == 1 and "too few are killed" in said
 
 
 def test_tests_that_fail_anyway_stop_the_tool(toy, tmp_path):
-    tests = tmp_path / "tests" / "helpers" / "test_half.py"
-    tests.write_text(TESTS.replace("== 1.5", "== 1.6"))
-    code, said = toy()
+    (tmp_path / "tests" / "helpers" / "test_half.py").write_text(TESTS.partition("def test_in")[0].replace("-1", "1"))
+    code, said = toy("half")
     assert code == 1 and "its tests fail as it is" in said
-
-
-def test_a_sample_repeats_itself(toy):
-    first, again = toy("--sample=3", "--seed=7", "--list"), toy("--sample=3", "--seed=7", "--list")
-    assert first == again
-    assert "SEED=7" in first[1] and first[1].count("\n  + ") == 3

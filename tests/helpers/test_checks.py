@@ -79,6 +79,7 @@ A = np.arange(3.0)
         (lambda: check(ID, 1j, 1.0), TypeError, "actual takes real numbers"),
         (lambda: check(ID, A, A), ValueError, "same object, which checks nothing"),
         (lambda: check(ID, A, A[:]), ValueError, "same object, which checks nothing"),
+        (lambda: check(ID, x := np.array(0.5), x[...]), ValueError, "same object, which checks nothing"),
         (lambda: check(ID, x := 0.5, x), ValueError, "same object, which checks nothing"),
         (lambda: check_at_most(ID, A, A), ValueError, "same object"),
         (lambda: check(ID, A, A[:2]), ValueError, r"expected takes .* shape \(3,\) like actual, got shape \(2,\)"),
@@ -223,7 +224,6 @@ def test_a_new_shell_prints_too(cell):
     assert captured.stdout == f"8\n{LINE}\n"
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("one", [2**60, np.int64(2**60), np.array([1, 2**60]), np.uint64(2**63)])
 def test_integers_that_no_float_holds_are_compared_with_all_digits(one, capsys):
     other = np.array(one) + np.array(1, dtype=np.array(one).dtype)
@@ -238,7 +238,8 @@ def test_integers_that_no_float_holds_are_compared_with_all_digits(one, capsys):
     with pytest.raises(AssertionError, match="exceed their bound, by up to 1"):
         check_at_most("eq6", other, one)
     check_at_least("eq6", other, one)
-=======
+
+
 # At the bounds
 
 
@@ -258,4 +259,3 @@ def test_the_message_names_the_place_that_is_furthest_off():
 def test_one_infinite_number_among_others_is_refused():
     with pytest.raises(AssertionError, match="NaN or infinite"):
         check_at_most(ID, [0.0, -np.inf], 1.0)
->>>>>>> mutants

@@ -99,7 +99,8 @@ def constants(node):
     elif isinstance(value, int):
         yield str(value + 1)
     elif isinstance(value, float):
-        yield from (repr(value * 1e8), "0.0") if 0 < value < TINY else (repr(value + 1),)
+        others = (value * 1e8, 0.0) if 0 < value < TINY else (value + 1,)
+        yield from (repr(other) for other in others if other != value)  # 1e150 + 1 is 1e150
 
 
 def comparisons(node, branch):

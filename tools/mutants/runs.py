@@ -221,12 +221,17 @@ class Project:
         code = os.waitstatus_to_exitcode(ended[1])
         return KILLED if code < 0 else code
 
-    def map_file(self, name):
-        """Each test's seconds and lines, and those of its import; as stored, if nothing of it has changed."""
+    def map_file(self, name, lasting=False):
+        """Each test's seconds and lines, and those of its import; as stored, if nothing of it has changed.
+
+        lasting: as long as the tests and the names of the modules stay. Where a module has changed, its lines are old.
+        """
         store = self.build / "map" / f"{Path(name).stem}.json"
+        digest = self.digest(name, *self.shared()) + hashlib.sha256(repr(sorted(self.modules())).encode()).hexdigest()
         if store.exists():
             known = json.loads(store.read_text())
-            if known["digest"] == self.digest(name, *self.shared(), *known["modules"]):
+            same = all(self.digest(file) == then for file, then in known["modules"].items())
+            if known["digest"] == digest and (same or lasting):
                 return known
         mapper = Mapper(self.root / self.package)
         print(f"  looking at {name}", file=sys.stderr, flush=True)
@@ -246,14 +251,9 @@ class Project:
         if code not in (0, NOTHING):
             raise SystemExit(f"{name} cannot be collected: {code}")
         ran = {file for lines in [imported, *(test.get("lines", {}) for test in tests.values())] for file in lines}
-        modules = sorted(f"{self.package}/{file}" for file in ran)
+        modules = {file: self.digest(file) for file in sorted(f"{self.package}/{file}" for file in ran)}
         store.parent.mkdir(exist_ok=True)
-        known = {
-            "digest": self.digest(name, *self.shared(), *modules),
-            "modules": modules,
-            "tests": tests,
-            "imported": imported,
-        }
+        known = {"digest": digest, "modules": modules, "tests": tests, "imported": imported}
         store.write_text(json.dumps(known))
         return known
 
