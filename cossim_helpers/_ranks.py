@@ -42,7 +42,7 @@ def null_space(C, ranks, floor=0.0):
     """
     alone = np.where((C != 0).sum(axis=0) == 1, abs(C), 0.0)
     unknown, size = alone.argmax(axis=1), np.linalg.norm(C, axis=1)
-    solved = alone.max(axis=1, initial=0.0) > ZERO * np.maximum(size, floor)
+    solved = alone.max(axis=1) > ZERO * np.maximum(size, floor)
     left = np.setdiff1d(np.arange(C.shape[1]), unknown[solved])
     part = _dense_null_space(C[~solved][:, left], ranks, floor)
     x = np.zeros((len(part), C.shape[1]))

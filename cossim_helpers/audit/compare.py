@@ -126,7 +126,7 @@ def compare_embeddings(E1, E2, *, k: int = 10, n_queries: int = 500, rng=0) -> C
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Moments:
     """Sums over rows x of E1 and y of E2: their number, Σx, Σy, Σxxᵀ, Σxyᵀ, Σ‖y‖²."""
 

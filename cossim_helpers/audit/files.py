@@ -22,7 +22,7 @@ PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".dill")
 LONGEST_COUNT = 18  # digits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vectors:
     """Vectors as a file holds them: `rows` (n, dim), memory-mapped where the format allows, and their names if any."""
 

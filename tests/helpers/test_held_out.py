@@ -20,6 +20,7 @@ def test_hold_out_parts_the_items_of_each_user(share, min_items, sparse):
     X = small_interactions(np.random.default_rng(1), 60, 12)
     seen, held = hold_out(sp.csr_array(X) if sparse else X, share, min_items=min_items, rng=2)
     np.testing.assert_array_equal(seen + held, np.array([x for x in X if x.sum() >= min_items]))
+    assert seen.dtype == held.dtype == np.float64
     assert set(np.unique(held)) == set(np.unique(seen)) == {0.0, 1.0}
     for seen_u, held_u in zip(seen, held):
         k_u = int(seen_u.sum() + held_u.sum())
@@ -31,6 +32,7 @@ def test_hold_out_follows_rng():
     X = small_interactions(np.random.default_rng(1), 60, 12)
     np.testing.assert_array_equal(hold_out(X, rng=3)[1], hold_out(X, rng=np.random.default_rng(3))[1])
     assert (hold_out(X, rng=3)[1] != hold_out(X, rng=4)[1]).any()
+    np.testing.assert_array_equal(hold_out(X), hold_out(X, 0.2, min_items=5, rng=0))
 
 
 def test_hold_out_draws_every_set_of_items_equally_often():
@@ -49,6 +51,7 @@ def test_hold_out_draws_every_set_of_items_equally_often():
         ({"share": "half"}, TypeError, "^share takes"),
         ({"min_items": 1}, ValueError, "^min_items takes"),
         ({"min_items": 5.0}, TypeError, "^min_items takes"),
+        ({"min_items": 10**30}, ValueError, "^min_items takes"),
         ({"X": np.eye(4)}, ValueError, "^X takes a user with at"),
         ({"X": 2 * np.ones((3, 8))}, ValueError, "^X takes 0 and 1"),
         ({"X": [["a"]]}, TypeError, "^X takes"),
@@ -115,6 +118,23 @@ def test_scores_tie_within_a_billionth(apart, tied):
     assert ndcg_at_k(scores, none, [[0, 0, 1]], 2) == pytest.approx(0.5 / math.log2(3) if tied else 0.0)
 
 
+def test_each_user_has_a_unit_of_their_own():
+    scores, seen = [[9.0, 1e-12, 2e-12, 3e-12], [0.0, 3.0, 2.0, 1.0]], [[1, 0, 0, 0], [1, 0, 0, 0]]
+    found = ndcg_at_k(scores, seen, [[0, 0, 0, 1], [0, 1, 0, 0]], 1)
+    assert found == 1 and type(found) is float
+
+
+def test_ten_items_count_unless_told_otherwise():
+    scores, held = [np.arange(12.0)[::-1]], np.zeros((1, 12))
+    held[0, [9, 10]] = 1
+    expected = (1 / math.log2(11)) / (1 + 1 / math.log2(3))
+    assert ndcg_at_k(scores, np.zeros((1, 12)), held) == pytest.approx(expected)
+
+
+def test_scores_that_are_a_billionth_apart_tie():
+    assert ndcg_at_k([[1.0, 1e-9, 0.0]], [[0, 0, 0]], [[0, 0, 1]], 2) == pytest.approx(0.5 / math.log2(3))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
@@ -130,6 +150,7 @@ def test_scores_tie_within_a_billionth(apart, tied):
         ({"held": np.full((2, 4), 0.5)}, ValueError, "^held takes 0 and 1 only, got 0.5"),
         ({"seen": np.full((2, 4), 2.0)}, ValueError, "^seen takes 0 and 1 only, got 2"),
         ({"seen": np.ones((2, 4))}, ValueError, "^held takes items that are not in seen"),
+        ({"seen": np.eye(2, 4)}, ValueError, "^held takes items that are not in seen"),
     ],
 )
 def test_ndcg_refuses(arguments, error, match):

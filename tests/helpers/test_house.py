@@ -1,6 +1,8 @@
 """The house: data flow in one direction, JAX behind one door, and no file hides a public name."""
 
 import ast
+import dataclasses
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +102,20 @@ def test_small_means_small(module):
             body = node.body[1:] if has_docstring else node.body
             lines = node.end_lineno - body[0].lineno + 1 if body else 0
             assert lines <= LONGEST_FUNCTION, f"{node.name} has {lines} lines without its docstring"
+
+
+def test_dataclasses_are_frozen_and_compared_by_identity_where_they_hold_arrays():
+    """Their == would compare arrays, and raise."""
+    kinds = {}
+    for file in sorted(PACKAGE.rglob("[!_]*.py")) + sorted(PACKAGE.glob("_[a-z]*.py")):
+        name = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        own = [kind for kind in vars(importlib.import_module(name)).values() if dataclasses.is_dataclass(kind)]
+        kinds |= {f"{name}.{kind.__name__}": kind for kind in own if getattr(kind, "__module__", "") == name}
+    assert [name for name, kind in kinds.items() if not kind.__dataclass_params__.frozen] == []
+    types = {name: " ".join(str(field.type) for field in dataclasses.fields(kind)) for name, kind in kinds.items()}
+    holders = [name for name, text in types.items() if "ndarray" in text or "csr_array" in text]
+    assert {"cossim_helpers.audit.files.Vectors", "cossim_helpers.audit.compare._Moments"} <= set(holders)
+    assert [name for name in holders if kinds[name].__dataclass_params__.eq] == []
 
 
 def test_the_package_loads_nothing_that_waits_for_its_use():

@@ -94,6 +94,26 @@ def test_precision_and_overlap_without_ties_by_loops():
     assert overlap_at_k(a, a, 3) == pytest.approx(1)
 
 
+def test_ten_neighbors_unless_told_otherwise():
+    a, b, cluster = symmetric(14, 1), symmetric(14, 2), np.arange(14) % 3
+    np.testing.assert_array_equal(neighbor_weights(a), neighbor_weights(a, 10))
+    assert precision_at_k(a, cluster) == precision_at_k(a, cluster, 10) != precision_at_k(a, cluster, 11)
+    assert overlap_at_k(a, b) == overlap_at_k(a, b, 10) != overlap_at_k(a, b, 11)
+
+
+@pytest.mark.parametrize("k", [1, 10, 57])
+def test_neighbors_among_many_are_those_of_a_sort(k):
+    C = symmetric(300, 11)
+    order = np.argsort(-C + 3 * np.eye(300), axis=1)[:, :k]
+    expected = np.zeros(C.shape)
+    np.put_along_axis(expected, order, 1, axis=1)
+    np.testing.assert_array_equal(neighbor_weights(C, k), expected)
+
+
+def test_similarities_of_up_to_1e100():
+    assert neighbor_weights([[1.0, 1e100], [1e100, 1.0]], 1).tolist() == [[0, 1], [1, 0]]
+
+
 def test_ties_at_the_identity_give_the_base_rate():
     base_rate = np.mean([(np.sum(CLUSTER == c) - 1) / 8 for c in CLUSTER])
     assert precision_at_k(np.eye(9), CLUSTER, 3) == pytest.approx(base_rate)
@@ -106,6 +126,13 @@ def test_popularity_correlation():
     assert popularity_correlation(cosine, popularity) == pytest.approx(1)
     assert popularity_correlation(-cosine, popularity) == pytest.approx(-1)
     assert popularity_correlation(np.eye(4), popularity) == 0
+    assert popularity_correlation(cosine.tolist(), popularity.tolist()) == pytest.approx(1)
+
+
+def test_integers_beyond_floats_have_ranks():
+    popularity = np.array([2**53, 2**53 + 1, 2**53 + 2])
+    cosine = [[1.0, 0.1, 0.2], [0.1, 1.0, 0.3], [0.2, 0.3, 1.0]]
+    assert popularity_correlation(cosine, popularity) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +152,11 @@ def test_popularity_correlation():
         (lambda: overlap_at_k(np.eye(3), np.eye(4), 1), ValueError, "cosine_b, with the shape of cosine_a"),
         (lambda: neighbor_weights(np.eye(3), 0), ValueError, "k takes an integer from 1 to 2"),
         (lambda: popularity_correlation(np.eye(3), [1.0, 2.0]), ValueError, "popularity and cosine"),
+        (
+            lambda: popularity_correlation([[1, -2e100], [-2e100, 1]], [1, 2]),
+            ValueError,
+            "cosine takes similarities of up",
+        ),
     ],
 )
 def test_bad_input_names_the_argument(call, error, message):

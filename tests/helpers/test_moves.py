@@ -118,6 +118,7 @@ def test_the_moves_share_no_memory_with_what_they_were_given():
         ({"height": 0.5, "scale": 1e308, "new_scale": 1e-308}, "scale and new_scale take numbers less far apart"),
         ({"height": 0.5, "scale": 1e100, "new_scale": 1e-100}, "scale and new_scale take numbers less far apart"),
         ({"height": 1 - 1e-16, "scale": 1e308}, "scale takes a number from which"),
+        ({"height": 0.0, "scale": 1e-300, "new_scale": 1e300}, "scale and new_scale take numbers less far apart"),
     ],
 )
 def test_a_slide_to_no_float_is_refused(options, message):
@@ -139,6 +140,34 @@ def test_a_lift_to_no_float_is_refused(size, scale, message):
     _, P, Q, _ = one_sided(3)
     with pytest.raises(ValueError, match=message):
         lift_into_spare(P, Q, size * np.eye(4), scale=scale)
+
+
+def test_a_scale_that_becomes_0_is_refused():
+    Q = [[0.96, 0.28], [0.96, -0.28]]
+    with pytest.raises(ValueError, match="which makes 0"):
+        slide_cone([[1.0, 0.0]], Q, 0.0, scale=5e-324)
+
+
+def test_what_is_at_a_bound_of_the_lift():
+    tiny, one = np.finfo(np.float64).tiny, [[1.0]]
+    for size in (1e-150, 1e150):  # the bounds of lengths
+        with pytest.raises(ValueError, match="G takes a matrix by whose inverse"):
+            lift_into_spare(one, one, [[size]])
+    with pytest.raises(ValueError, match="scale takes a number for which"):
+        lift_into_spare(one, one, one, scale=tiny)
+    assert lift_into_spare(one, one, one, scale=2 * tiny).scale == 2 * tiny
+    assert lift_into_spare(one, one, one, new_scale=1 - 1e-12).scale == 1 - 1e-12  # rounding may make it smaller
+    np.testing.assert_array_equal(lift_into_spare(one, one, [[1 + 1e-12]]).P, [[1 + 1e-12, 0, 0]])
+
+
+def test_one_item_nearly_on_the_axis_is_enough_to_refuse():
+    def around(*sines):
+        x, y = (np.tile(sines, 2) * turn for turn in (np.array([1, 0, -1, 0]), np.array([0, 1, 0, -1])))
+        return np.column_stack([np.sqrt(1 - x**2 - y**2), x, y])
+
+    with pytest.raises(ValueError, match="not all equal"):
+        slide_cone([[1.0, 0, 0]], around(0.95e-7, 1.02e-7), 0.5)
+    slide_cone([[1.0, 0, 0]], around(1.02e-7, 1.09e-7), 0.5)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])

@@ -58,6 +58,8 @@ def systems():
     yield "as many equations", rng.standard_normal((5, 5))
     yield "dependent", np.vstack([C, C[:1] + C[1:2]])
     yield "no equations", np.zeros((0, 3))
+    yield "two each", np.array([[1.0, 1, 0, 0], [0, 1, 2, 0], [0, 0, 1, 1]])
+    yield "one of zeros", np.array([[0.0, 0.0], [1.0, 1.0]])
     yield "a small one alone", np.array([[1e-10, 1.0, 2.0], [0.0, 1.0, 1.0]])  # too small to be divided by
 
 
@@ -75,6 +77,41 @@ def test_a_floor_makes_small_equations_none():
     assert len(_ranks.null_space(C, _ranks.Ranks())) == 2
     assert len(_ranks.null_space(C, _ranks.Ranks(), floor=1.0)) == 4
     assert len(_ranks.null_space(np.array([[1e-11, 0.0], [0.0, 1.0]]), _ranks.Ranks(), floor=1.0)) == 1
+
+
+def test_an_unknown_is_small_beside_its_equation_not_beside_others():
+    C = np.array([[1e-11, 2e-11, 0, 0, 0], [0, 0, 1, 1, 1], [0, 0, 1, 2, 3]])
+    x = _ranks.null_space(C, _ranks.Ranks())
+    assert len(x) == 2 and abs(C @ x.T).max() < 1e-14
+
+
+def test_unknowns_of_one_equation_leave_the_system_first(monkeypatch):
+    dense, shapes = _ranks._dense_null_space, []
+    monkeypatch.setattr(_ranks, "_dense_null_space", lambda C, *rest: shapes.append(C.shape) or dense(C, *rest))
+    C = np.random.default_rng(3).standard_normal((4, 9))
+    _ranks.null_space(np.hstack([np.diag([1.0, -2, 3, 1e-3]), C]), _ranks.Ranks())
+    _ranks.null_space(np.hstack([[[0.0], [-3.0], [0.0], [0.0]], C]), _ranks.Ranks())
+    assert shapes == [(0, 9), (3, 9)]
+
+
+def test_no_row_and_a_row_at_the_tolerance_span_nothing():
+    assert _ranks.row_space(np.zeros((2, 3))).shape == (3, 0) and _ranks.empty_space(np.zeros((2, 3))).shape == (3, 3)
+    assert _ranks.row_space(np.diag([1.0, 1e-9])).shape == (2, 1)
+
+
+@pytest.mark.parametrize(("apart", "found"), [(1.5e-9, True), (2.5e-9, False)])
+def test_a_hyperplane_holds_within_2e9_at_distance_1(apart, found):
+    assert (_ranks.axis_of_hyperplane(np.array([[1.0], [1 + 2 * apart]])) is not None) == found
+
+
+def test_one_row_in_a_hyperplane_is_not_all():
+    assert _ranks.axis_of_hyperplane(np.array([[1.0], [2.0], *[[0.5]] * 8])) is None  # a = 1 fits the first
+
+
+def test_rounding_is_no_dimension_of_a_hyperplane():
+    rng = np.random.default_rng(4)
+    M = np.hstack([np.ones((8, 1)), rng.standard_normal((8, 1)), 1e-11 * rng.standard_normal((8, 1))])
+    np.testing.assert_allclose(_ranks.axis_of_hyperplane(M), [1, 0, 0], atol=1e-9)
 
 
 def test_a_hyperplane_that_misses_0():
@@ -99,6 +136,20 @@ def test_rows_less_their_mean(size):
     near = np.vstack([same, size * np.array([[0.1 + 1e-12, 0.7]])])  # 1e-12 is no rounding
     assert _ranks.less_the_mean(near).any(axis=1).all()
     assert not _ranks.less_the_mean(np.zeros((2, 3))).any()
+
+
+def test_numbers_far_apart_have_a_mean():
+    M = -np.array([[1e-200, 1.0], [1e-200, 2.0]])
+    np.testing.assert_array_equal(_ranks.less_the_mean(M), [[0.0, 0.5], [0.0, -0.5]])
+
+
+def test_a_row_is_at_the_mean_within_eight_units_of_the_longest():
+    eps = np.finfo(np.float64).eps
+    np.testing.assert_array_equal(_ranks.less_the_mean(np.array([[1.0], [1 - 17 * eps]])), [[8.5 * eps], [-8.5 * eps]])
+    assert not _ranks.less_the_mean(np.array([[1.0], [1 - 16 * eps]])).any()
+    around = _ranks.less_the_mean(np.array([[1.0], [-1.0], [1e-15]]))
+    assert around[:2].all() and not around[2].any()
+    assert _ranks.less_the_mean(np.array([[1.0], [-1.0]] * 50 + [[5e-15]]))[100] > 0  # however many rows there are
 
 
 def test_a_row_of_the_table_of_losses_owns_what_it_holds():

@@ -11,6 +11,7 @@ from oracles import cosine_by_loops
 import cossim_helpers as ch
 from cossim_helpers import (
     Factors,
+    _item_lists,
     comparison_is_determined,
     factors_with_neighbors,
     matroid_components,
@@ -545,3 +546,32 @@ def test_factors_without_the_rank_are_refused(last_row, columns, message):
         factors_with_neighbors(Factors(V[:, :1], V[:, :1]), 0, [1])
     with pytest.raises(TypeError, match="factors takes Factors, got ndarray"):
         factors_with_neighbors(V, 0, [5])
+
+
+def test_a_tolerance_of_0_is_exact():
+    assert matroid_components(np.eye(3), tolerance=0.0).tolist() == [0, 1, 2]
+    assert matroid_components([[1, 0], [0, 1], [0, 0]], zero=0.0).tolist() == [0, 1, -1]
+    V = [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    others = {((0, 1), (2, 3)): True, ((0, 2), (0, 2)): True, ((0, 2), (2, 0)): True, ((0, 2), (0, 1)): False}
+    for (pair, other), expected in others.items():
+        assert comparison_is_determined(V, pair, other, tolerance=0.0) is expected
+
+
+def test_what_is_at_a_bound_of_the_lists():
+    falling = _item_lists.falling([0.5, 1e-10], 2)
+    assert falling.tolist() == [0.5, 1e-10]
+    with pytest.raises(ValueError, match="got a zero row"):
+        _item_lists.require_independent(np.diag([1, 1e-12]), np.array([1, 1e-12]))
+    with pytest.raises(ValueError, match="items with independent rows"):
+        _item_lists.require_independent(np.diag([1, 1e-8]), np.ones(2))
+    with pytest.raises(ValueError, match="items with independent rows"):  # two of three are
+        _item_lists.require_independent(np.array([[1.0, 0, 0], [0, 1, 0], [0.6, 0.8, 0]]), np.ones(3))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint64])
+def test_neighbors_of_any_integers(dtype):
+    V = np.random.default_rng(0).standard_normal((6, 3))
+    same = factors_with_neighbors(Factors(V, V), 0, [1])
+    np.testing.assert_array_equal(factors_with_neighbors(Factors(V, V), 0, np.array([1], dtype)).B, same.B)
+    chosen = _item_lists.items_to_choose(0, np.array([1], dtype), 6, 3)
+    assert chosen.dtype == np.int64 and chosen.tolist() == [0, 1]

@@ -92,6 +92,11 @@ def test_laws_of_preferences_activity_clusters_and_popularity():
     np.testing.assert_allclose(np.bincount(uneven.item_cluster) / 40_000, [0.7, 0.3], atol=0.012)
 
 
+def test_probabilities_are_brought_to_a_sum_of_1():
+    found = simulation._cluster_probabilities([0.5, 0.5 + 9e-10], 2)
+    assert found.sum() == pytest.approx(1, abs=1e-15) and found[1] / found[0] == pytest.approx(1 + 1.8e-9, abs=1e-15)
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.95, 1.0, 1.05, 1.5])
 def test_random_popularity_has_its_density(beta):
     data = simulate_interactions(
