@@ -6,12 +6,11 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import logsumexp
 
-from ._scales import TINY, columns_near_one, of_each, require_digits, sizes, times_power, values
+from ._scales import columns_near_one, over_rows, require_digits, rows_near_one, values
 from ._validation import non_negative, positive, real_array, real_matrix, real_number, require_same, true_or_false
 from .spectra import item_gram
 
 _EPS = np.finfo(np.float64).eps
-_FAR = 2.0**-300, 2.0**300  # sizes of rows beyond which sums and squares may leave the range of floats
 
 
 def standardized_gram(X) -> np.ndarray:
@@ -70,18 +69,11 @@ def activity_normalized(X, exponent: float = 1.0) -> np.ndarray | sp.csr_array:
         For NaN, infinite or negative values, or an exponent that leads beyond what a float holds.
     """
     X, exponent = non_negative("X", real_matrix("X", X)), real_number("exponent", exponent)
-    size = sizes(X, 1)
-    far = (size > 0) & ((size < _FAR[0]) | (size > _FAR[1])) | (abs(exponent) > 2)
-    power = np.where(far, np.frexp(size)[1], 0)  # x_u = 2^power x, k_u = 2^power k: x_u/k_u^e = x/k^e 2^((1 − e) power)
-    scaled = times_power(X, -of_each(X, power)) if far.any() else X
-    activity = np.asarray(scaled.sum(axis=1)).ravel()
-    with np.errstate(over="ignore", invalid="ignore"):
-        rest = (1 - exponent) * power
-        weight = np.where(activity > 0, activity, 1.0) ** -exponent * np.exp2(rest - np.floor(rest))
-        scaled = of_each(X, weight) * values(scaled)
-        back = of_each(X, np.clip(np.floor(rest), -9_999, 9_999).astype(int))
-        scaled = np.ldexp(scaled, back) if far.any() else scaled
-    result = sp.csr_array((scaled, X.indices.copy(), X.indptr.copy()), shape=X.shape) if sp.issparse(X) else scaled
+    rows = rows_near_one(X.copy())  # x_u / k_u^e = (x_u / k_u) k_u^{1 − e}, where x_u / k_u has no unit
+    total = rows.sum(axis=1)
+    shares = over_rows(rows, np.where(total > 0, total, 1.0))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        result = over_rows(shares, np.where(total > 0, X.sum(axis=1), 1.0) ** (exponent - 1))
     require_digits("exponent takes a number at which floats hold the rows", X, result, axis=1)
     return result
 
@@ -117,10 +109,8 @@ def propensities(counts, exponent: float, floor: float = 0.0) -> np.ndarray:
     counts = positive("counts", real_array("counts", counts, ndim=1))
     exponent = real_number("exponent", exponent, at_least=0.0)
     floor = real_number("floor", floor, at_least=0.0, at_most=1.0)
-    share = counts / counts.max()
-    log_share = np.log2(counts) - np.log2(counts.max())
-    with np.errstate(over="ignore"):  # of an exponent of 1e308; a share may be below all floats
-        powers = np.where(share < TINY, np.exp2(exponent * log_share), share**exponent)
+    with np.errstate(over="ignore"):  # of an exponent of 1e308
+        powers = np.exp(exponent * (np.log(counts) - np.log(counts.max())))  # a share itself may be below all floats
     if not (propensity := np.maximum(powers, floor)).all():
         raise ValueError(f"exponent takes a number at which floats hold each π_i, got {exponent:g}: take a floor")
     return propensity
@@ -193,22 +183,10 @@ def shifted_pmi(counts, *, exponent: float = 0.75, negatives: float = 1.0, posit
             "zero(s), whose logarithm is −∞"
         )
     exponent, negatives = real_number("exponent", exponent), real_number("negatives", negatives, above=0.0)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        of_context = counts.sum(axis=0) ** exponent
-        sampled = counts.sum(axis=1, keepdims=True) * (of_context / of_context.sum())  # #(w) P_n(c)
-        ratio = counts / (negatives * sampled)
-        safe = all(TINY < one.min() and one.max() < np.inf for one in (of_context, sampled, negatives * sampled))
-    if safe and ratio.max() < np.inf and (ratio[counts > 0] >= TINY).all():
-        return np.log(np.maximum(ratio, 1.0) if positive else ratio)
-    return _log_shifted_pmi(counts, exponent, negatives, positive)
-
-
-def _log_shifted_pmi(counts, exponent, negatives, positive):
-    """`shifted_pmi` in logarithms, where numbers or their powers are extreme."""
     with np.errstate(divide="ignore", over="ignore"):
         log_counts = np.log(counts)
         of_word, of_context = logsumexp(log_counts, axis=1, keepdims=True), exponent * logsumexp(log_counts, axis=0)
     if not np.isfinite(of_context).all():
         raise ValueError(f"exponent takes a number at which floats hold the logarithms of counts, got {exponent:g}")
-    M = log_counts - np.log(negatives) - of_word - (of_context - logsumexp(of_context))
+    M = log_counts - np.log(negatives) - of_word - (of_context - logsumexp(of_context))  # of #(w, c) / (m #(w) P_n(c))
     return np.maximum(M, 0.0) if positive else M

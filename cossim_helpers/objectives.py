@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ._far_objectives import FarTerms, is_far
 from ._owned import ours
-from ._scales import held, near_one, times_power
 from ._validation import (
     MANY,
     function,
@@ -26,7 +25,7 @@ from ._validation import (
 )
 from .closed_forms import Factors
 
-_UNIT = 20  # exponents of X up to which L-BFGS takes it as it is
+_IN = 1e-30, 1e30  # X, A, B; λ counts twice: six at most are multiplied, as in ‖X A Bᵀ‖² and λ ‖A Bᵀ‖², so 1e±180
 _BLOCK = 1_000  # rows of the residual that are held at once
 
 
@@ -48,10 +47,10 @@ def product_penalty_objective(X, factors: Factors, lam: float) -> float:
     Raises
     ------
     ValueError, TypeError
-        For λ < 0, NaN or infinite values, shapes that do not match, or a result that no float holds.
+        For λ < 0, NaN or infinite values, shapes that do not match, a largest entry of X, A or B that is neither 0 nor
+        from 1e-30 to 1e30 in size, or a λ that is neither 0 nor from 1e-60 to 1e60: products may leave the floats.
     """
-    given = _arguments(X, factors, lam)
-    return FarTerms(*given).product_penalty_objective() if is_far(*given) else _product_penalty_value(*given)
+    return _product_penalty_value(*_arguments(X, factors, lam))
 
 
 def product_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray, np.ndarray]:
@@ -62,8 +61,7 @@ def product_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarra
 
     Arguments and errors as in `product_penalty_objective`; returns two ndarrays of shape (p, k).
     """
-    given = _arguments(X, factors, lam)
-    return FarTerms(*given).product_penalty_gradient() if is_far(*given) else _product_penalty_slope(*given)
+    return _product_penalty_slope(*_arguments(X, factors, lam))
 
 
 def factor_penalty_objective(X, factors: Factors, lam: float) -> float:
@@ -71,8 +69,7 @@ def factor_penalty_objective(X, factors: Factors, lam: float) -> float:
 
     Arguments and errors as in `product_penalty_objective`; returns a float.
     """
-    given = _arguments(X, factors, lam)
-    return FarTerms(*given).factor_penalty_objective() if is_far(*given) else _factor_penalty_value(*given)
+    return _factor_penalty_value(*_arguments(X, factors, lam))
 
 
 def factor_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray, np.ndarray]:
@@ -83,8 +80,7 @@ def factor_penalty_gradient(X, factors: Factors, lam: float) -> tuple[np.ndarray
 
     Arguments and errors as in `product_penalty_objective`; returns two ndarrays of shape (p, k).
     """
-    given = _arguments(X, factors, lam)
-    return FarTerms(*given).factor_penalty_gradient() if is_far(*given) else _factor_penalty_slope(*given)
+    return _factor_penalty_slope(*_arguments(X, factors, lam))
 
 
 def minimize_product_penalty(X, lam: float, k: int, *, start: Factors | None = None, rng=0) -> Factors:
@@ -102,7 +98,7 @@ def minimize_product_penalty(X, lam: float, k: int, *, start: Factors | None = N
     k : int
         Columns of A and B, at least 1; it may exceed the rank of X.
     start : Factors, optional
-        Where to start, A and B of shape (p, k). Default: entries from N(0, 0.5²).
+        Where to start, A and B of shape (p, k). Default: entries from N(0, 0.5²), in units of X.
     rng : int, sequence of int, SeedSequence, Generator or None
         Draws the default start, A before B.
 
@@ -114,7 +110,8 @@ def minimize_product_penalty(X, lam: float, k: int, *, start: Factors | None = N
     Raises
     ------
     ValueError, TypeError
-        For λ < 0, NaN or infinite values, k below 1, or a start of another shape.
+        For λ < 0, NaN or infinite values, k below 1, a start of another shape, or what is neither 0 nor from 1e-30 to
+        1e30 in size: the largest entry of X, of the A or the B of start, or λ in units of X.
     RuntimeError
         Where the search ends at a point that is not stationary (see `minimize_factors`).
     """
@@ -183,32 +180,22 @@ def minimize_factors(
 
 
 def _minimize_penalty(value, slope, X, lam, k, start, rng, of_lam):
-    """Of X / 2^e, where X is far from 1: with λ / 2^2e the same A and B are best for Eq. 1.
-
-    For Eq. 2 it takes λ / 2^e, and these are A 2^(e/2) and B 2^(−e/2).
-    """
+    """Of X/c, the largest entry near 1: for Eq. 1 with λ/c² and the same A and B, for Eq. 2 with λ/c, A √c and B/√c."""
     X, lam, k = real_matrix("X", X), penalty(lam), whole_number("k", k, low=1, high=MANY)
     shape, rng = (X.shape[1], k), generator(rng)
-    X, exponent = near_one(X, _UNIT)
-    if exponent % 2:
-        X, exponent = times_power(X, 1), exponent - 1
-    half = 0 if of_lam == 2 else exponent // 2
-    with np.errstate(over="ignore"):
-        lam_there = float(np.ldexp(lam, -of_lam * exponent))
-    if lam_there == np.inf:
-        raise ValueError(f"lam takes a number that is not beyond all floats in units of X, got {lam:g}")
+    root = 2.0 ** int(np.frexp(_in_range("X", X))[1] // 2)  # √c, a power of two, which rounds nothing
+    X, lam, unit = X / root**2, lam / root ** (2 * of_lam), root if of_lam == 1 else 1.0
+    _in_range("lam", lam, why=" in units of X")
     if start is None:
-        begin = list(0.5 * rng.standard_normal((2, *shape)))
+        A, B = 0.5 * rng.standard_normal((2, *shape))
     else:
-        A = instance_of("start", start, Factors).A
+        A, B = instance_of("start", start, Factors).A, start.B
         require_same("start, with A of as many rows as X has columns, and k columns", A.shape, shape)
-        takes = "start takes numbers that floats hold in units of X"
-        begin = [held(takes, A, half), held(takes, start.B, -half)]
-        if is_far(X, begin[0], begin[1], lam_there):
-            size = max(abs(one).max() for one in begin)
-            raise ValueError(f"start takes numbers less far from 1 in units of X and lam, got up to {size:.3g}")
-    A, B = _lbfgs(lambda A, B: (value(X, A, B, lam_there), slope(X, A, B, lam_there)), begin, 1e-6, 20_000)
-    return Factors(ours(np.ldexp(A, -half)), ours(np.ldexp(B, half)))
+        for M in (A, B):
+            _in_range("start", M)
+        A, B = A * unit, B / unit
+    A, B = _lbfgs(lambda A, B: (value(X, A, B, lam), slope(X, A, B, lam)), [A, B], 1e-6, 20_000)
+    return Factors(ours(A / unit), ours(B * unit))
 
 
 def _lbfgs(objective_and_gradients, start, tol, max_iterations):
@@ -234,21 +221,14 @@ def _lbfgs(objective_and_gradients, start, tol, max_iterations):
     nothing = 1e-30 * abs(slope).max()  # of the slope is left: where the minimum is 0, steps would underflow
     options = {"maxiter": max_iterations, "maxfun": 2 * max_iterations, "ftol": 0.0, "gtol": nothing, "maxcor": 30}
     found = minimize(of_vector, z, jac=True, method="L-BFGS-B", options=options)
-    size = max(_length(z) or 1.0, _length(found.x))
-    left, scale = _length(found.jac) * size, max(abs(found.fun), abs(first))
+    size = max(math.hypot(*z) or 1.0, math.hypot(*found.x))
+    left, scale = math.hypot(*found.jac) * size, max(abs(found.fun), abs(first))
     if not left <= tol * scale:
         raise RuntimeError(
             f"L-BFGS ends at a point that is not stationary: ‖gradient‖ · ‖point‖ is {left:.3g}, "
             f"at most {tol:g} · {scale:.3g} is needed ({found.nit} iterations; {found.message})"
         )
     return unpack(found.x)
-
-
-def _length(z):
-    """‖z‖, of numbers of any size."""
-    z, exponent = near_one(z)
-    with np.errstate(over="ignore"):
-        return float(np.ldexp(np.linalg.norm(z), exponent))
 
 
 def _product_penalty_value(X, A, B, lam):
@@ -288,7 +268,17 @@ def _squared_error_gradient(X, A, B):
 
 
 def _arguments(X, factors, lam):
-    X = real_matrix("X", X)
-    instance_of("factors", factors, Factors)
-    require_same("X, with as many columns as the A of factors has rows", X.shape[1], factors.A.shape[0])
-    return X, factors.A, factors.B, penalty(lam)
+    X, lam = real_matrix("X", X), penalty(lam)
+    A, B = instance_of("factors", factors, Factors).A, factors.B
+    require_same("X, with as many columns as the A of factors has rows", X.shape[1], len(A))
+    for name, M in (("X", X), ("factors", A), ("factors", B)):
+        _in_range(name, M)
+    _in_range("lam", lam, (1e-60, 1e60))
+    return X, A, B, lam
+
+
+def _in_range(name, M, ends=_IN, why=""):
+    """The size of the largest entry of M: 0, or not so far from 1 that the formulas would lose digits."""
+    if (size := np.max(abs(M))) and not ends[0] <= size <= ends[1]:
+        raise ValueError(f"{name} takes 0 or a largest size from {ends[0]:g} to {ends[1]:g}{why}, got {size:.3g}")
+    return size

@@ -24,7 +24,7 @@ class Interactions:
     item_cluster : ndarray of int, shape (n_items,)
         The true cluster c(i) of each item, non-decreasing.
     item_popularity : ndarray, shape (n_items,)
-        p_i > 0, falling within each cluster.
+        p_i, falling within each cluster: positive, but 0 where steep laws lead below all floats; then none is drawn.
     user_preference : ndarray, shape (n_users, n_clusters)
         p_uc, how much user u prefers cluster c.
 
@@ -73,7 +73,7 @@ def simulate_interactions(
         "rank": p_i = r_i^{-β_c} for the item with rank r_i = 1, 2, … in its cluster.
         "random": p_i is drawn from the density ∝ x^{-β_c} on [1/n_items, 1].
     popularity_exponents : (low, high)
-        β_c ~ Unif(low, high), one for each cluster; 0 ≤ low ≤ high.
+        β_c ~ Unif(low, high), one for each cluster; 0 ≤ low ≤ high. From some hundred on, p_i may be 0 in floats.
     preference_law : {"dirichlet", "uniform"}
         "dirichlet": p_u· ~ Dirichlet(α, …, α). "uniform": each p_uc ~ Unif(0, 1) on its own.
     preference_concentration : float

@@ -263,7 +263,7 @@ def test_another_scale_is_another_unit(name, exponent):
 RIGHT_EVERYWHERE = [name for name, (_, degrees) in SCALED.items() if degrees == 0 and name not in {
     *("repair_vectors", "balance_defect", "compare_embeddings", "audit_embeddings"),  # float32, within 1e±15
     *("solve_product_penalty", "minimize_product_penalty", "minimize_factor_penalty"),
-    *("cosine_similarity of two", "max_norm, both"),
+    *("cosine_similarity of two", "max_norm, both", "product_penalty_objective, gauge"),
 }]  # fmt: skip
 
 
@@ -322,8 +322,8 @@ def test_objectives_and_gradients_in_high_precision(name):
     objective = {"product": product_penalty_objective, "factor": factor_penalty_objective}[name]
     gradient = {"product": product_penalty_gradient, "factor": factor_penalty_gradient}[name]
     rng = np.random.default_rng(2)
-    for trial in range(12):
-        e, a, b, h = rng.integers(-300, 300, 4)
+    for trial in range(30):
+        e, a, b, h = rng.integers([-96, -96, -96, -198], [100, 100, 100, 200])
         X, A, B = np.ldexp(rng.random((4, 3)), e), np.ldexp(rng.random((3, 2)), a), np.ldexp(rng.random((3, 2)), b)
         A[:, 1], lam = A[:, 1] * (trial % 3 > 0), float(np.ldexp(0.7, h))
         with mpmath.workprec(2_000):
@@ -337,8 +337,6 @@ def test_objectives_and_gradients_in_high_precision(name):
             slopes = -2 * x.T * residual * z + 2 * lam * dy, -2 * residual.T * x * y + 2 * lam * dz
             for call, wanted in ((objective, [mpmath.matrix([[value]])]), (gradient, slopes)):
                 largest = [max(abs(one) for one in M) for M in wanted]
-                if not all(mpmath.mpf(2) ** -1000 < size < mpmath.mpf(2) ** 1000 for size in largest):
-                    continue
                 found = call(X, Factors(A, B), lam)
                 for got, M, size in zip(found if call is gradient else [[[found]]], wanted, largest, strict=True):
                     assert max(abs(one) for one in high(got) - M) < 1e-12 * size
@@ -405,7 +403,7 @@ REFUSED = {
     "exponent of propensities": (lambda: propensities([1e-300, 1e300], 1.0), "exponent takes"),
     "similarities": (lambda: yardsticks(np.full((11, 11), 1e200), np.arange(11) // 2), "cosine takes"),
     "neighbors": (lambda: neighbor_weights([[1e308, -1e308], [1e308, 1e308]], 1), "cosine takes"),
-    "λ": (lambda: minimize_product_penalty(1e-200 * X, 1e308, 2), "lam takes"),
+    "λ": (lambda: minimize_product_penalty(1e-20 * X, 1e308, 2), "lam takes"),
     "start": (lambda: minimize_product_penalty(X, 1.0, 3, start=Factors(1e200 * A, B)), "start takes"),
     "X of train_cosine": (lambda: train_cosine(1e200 * X, 1, steps=1), "X takes"),
     "start of train_cosine": (lambda: train_cosine(X, 3, steps=1, start=Factors(A, 1e200 * B)), "start takes"),
