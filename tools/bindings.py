@@ -134,7 +134,9 @@ def propose(book, text, choices):
         for position, (rank, address, line) in enumerate(options[:SHOWN]):
             likely = position == 0 and (rank[0] == 0 or (rank[:3] == (1, 0, False) and not text.beside))
             lines.append(f"{'' if likely else '# '}{name} = {address}   | {line[:90]}")
-    new = replace(text, bound=tuple(bound), constants=text.signature, layout=book.layout(bound))
+    new = replace(
+        text, bound=tuple(bound), constants=text.signature, layout=book.layout(bound), words=text.signed_words
+    )
     return new, lines, missing
 
 
@@ -199,6 +201,8 @@ def bind(book, texts, choices, files):
             print("".join(f"# {line}\n" for line in "\n".join(listing(book, new)).splitlines()), end="")
         if any(address != OPEN for address in text.bound) and text.constants != new.constants:
             print(f"# signed anew: the constants of {text.key}")
+        if text.words != new.words:
+            print(f"# signed {'anew' if text.words else 'first'}, read it: the words of {text.key}")
         print("".join(f"{line}\n" for line in lines), end="")
         book.take(new)
         left, missing = left + new.bound.count(OPEN), missing + without

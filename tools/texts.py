@@ -17,14 +17,14 @@ from pathlib import Path
 
 import yaml
 
-from tools import toc
+from tools import signed, toc
 from tools.measured import Number, constants, digest, measured, numbers
 from tools.notebooks import dumps, loads
 
 ROOT = Path(__file__).parents[1]
 LEDGER = "cossim_helpers/claims.yml"
 SIDECAR = "book/numbers.yml"
-HEADER = "# Which cell computes each measured number of the pages and of claims.yml. Written by: make numbers\n"
+HEADER = "# Which cell computes each measured number of the pages and of claims.yml; what is signed. By: make numbers\n"
 OPEN = "?"  # stands where a number is not bound yet
 TRANSFORMS = {
     "percent": lambda value: 100 * value,  # 0.36 is printed, 36 percent is said
@@ -159,7 +159,7 @@ def said(cell):
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of the book's text, with its bindings and the digest of its constants."""
+    """A piece of the book's text, with its bindings, the digest of its constants, and that of its words."""
 
     key: str  # names it in messages and in files of choices
     file: str
@@ -167,10 +167,16 @@ class Text:
     bound: tuple
     constants: str | None  # both as signed: see signature, and Book.layout
     layout: str | None
+    words: str | None
     position: int = 0
     section: int = 0
     near: tuple = ()  # the chapters that it speaks of
     beside: bool = False  # bound in SIDECAR, not in the metadata of a cell
+    read: str = ""  # what somebody has to read when it changes: see signed.py
+
+    @property
+    def signed_words(self):
+        return digest(self.read) if self.read else None
 
     @cached_property
     def measured(self):
@@ -184,7 +190,7 @@ class Text:
     @property
     def record(self):
         """What is stored for this text."""
-        whole = {"bound": list(self.bound), "layout": self.layout, "constants": self.constants}
+        whole = {"bound": list(self.bound), "layout": self.layout, "constants": self.constants, "words": self.words}
         return {name: value for name, value in whole.items() if value}
 
     def around(self, number, width=70):
@@ -193,7 +199,8 @@ class Text:
 
 
 def make_text(key, file, text, record, **where):
-    return Text(key, file, text, tuple(record.get("bound", [])), record.get("constants"), record.get("layout"), **where)
+    stored = (record.get(name) for name in ("constants", "layout", "words"))
+    return Text(key, file, text, tuple(record.get("bound", [])), *stored, **where)
 
 
 def parts(cell):
@@ -229,11 +236,17 @@ class Book:
         for name, notebook in self.notebooks.items():
             self.read_notebook(name, notebook)
         for path in toc.texts(root):
-            for anchor, text in sections(path.read_text("utf-8")):
+            page = path.read_text("utf-8")
+            for anchor, text in sections(page):
                 self.add_beside(f"{path.name}#{anchor}", path.name, text)
+            self.add_beside(f"{path.name}#{signed.LINKS}", path.name, "", read=signed.links(page))
+        checked = signed.checks(self.notebooks.values())
         for claim in yaml.safe_load((root / LEDGER).read_text("utf-8"))["claims"]:
             text = "\n".join(claim[name] for name in ("source", "statement", "verdict", "note") if name in claim)
-            self.add_beside(f"claims.yml#{claim['id']}", "claims.yml", text, near=(f"{claim['chapter']:02d}_",))
+            where = {"near": (f"{claim['chapter']:02d}_",), "read": signed.claim(claim, checked[claim["id"]])}
+            self.add_beside(f"claims.yml#{claim['id']}", "claims.yml", text, **where)
+        for key, name, words in signed.beside_pages(root):
+            self.add_beside(key, name, "", read=words)
         self.modules = {}
         for path in sorted(path for pattern in MODULES for path in root.glob(pattern)):
             name = path.relative_to(root).as_posix()
@@ -242,13 +255,18 @@ class Book:
 
     def read_notebook(self, name, notebook):
         self.add_beside(f"{name}#description", name, notebook.metadata.get("description", ""))
+        source = "\n".join(text for cell in notebook.cells for _, text in parts(cell))
+        self.add_beside(f"{name}#{signed.LINKS}", name, "", read=signed.links(source))
+        self.add_beside(f"{name}#{signed.ASSERTIONS}", name, "", read=signed.assertions(notebook))
         section = 0
         for position, cell in enumerate(notebook.cells):
             record, where = cell.metadata.get("numbers", {}), {"position": position, "section": section}
             for part, text in parts(cell):
                 if text:
                     key = cell.id if part == "text" else f"{cell.id}:{part}"
-                    self.texts.append(make_text(key, name, text, record.get(part, {}), **where))
+                    read = signed.statements(text) if part == "text" else text
+                    read += f"\n{signed.pictures(cell)}" if part == "alt" else ""
+                    self.texts.append(make_text(key, name, text, record.get(part, {}), read=read, **where))
             if cell.cell_type == "markdown":
                 section += len(HEADING.findall(cell.source))
             elif cell.cell_type == "code" and "nbval-ignore-output" not in cell.metadata.get("tags", []):
@@ -256,9 +274,9 @@ class Book:
                     raise ValueError(f"two code cells are called {cell.id}")
                 self.cells[cell.id] = Cell(cell.id, name, position, section, cell.source, *said(cell))
 
-    def add_beside(self, key, file, text, near=()):
+    def add_beside(self, key, file, text, near=(), read=""):
         near = (*near, *re.findall(r"\b(\d\d_)\w+", text))
-        self.texts.append(make_text(key, file, text, self.sidecar.get(key, {}), near=near, beside=True))
+        self.texts.append(make_text(key, file, text, self.sidecar.get(key, {}), near=near, beside=True, read=read))
 
     def source(self, address):
         """Return (number, line, words) of an address. An address that leads nowhere is a ValueError."""
@@ -289,6 +307,12 @@ class Book:
         """Yield what is wrong with a text, in words that lead to the place."""
         if text.constants != text.signature:
             yield f"{text.file}, {text.key}: a constant has changed, or is not signed: make numbers"
+        if text.words != text.signed_words:
+            yield (
+                f"{text.file}, {text.key}: its words have changed, or its checks, its picture, where its links lead, "
+                "and nobody has signed it. Read a claim beside its checks, an alt text beside its figure; then make "
+                "numbers"
+            )
         found = text.measured
         if len(found) != len(text.bound):
             written = ", ".join(number.written for number in found)

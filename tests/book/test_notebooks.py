@@ -87,9 +87,9 @@ def test_nothing_is_written_to_stderr(code_cells):
     assert not [cell.id for cell in code_cells for output in cell.outputs if output.get("name") == "stderr"]
 
 
-def test_an_error_is_stored_only_where_it_is_meant(code_cells):
-    errors = [cell for cell in code_cells for output in cell.outputs if output.output_type == "error"]
-    assert not [cell.id for cell in errors if "raises-exception" not in tags(cell)]
+def test_an_error_is_stored_where_it_is_meant_and_nowhere_else(code_cells):
+    errors = {cell.id for cell in code_cells for output in cell.outputs if output.output_type == "error"}
+    assert errors == {cell.id for cell in code_cells if "raises-exception" in tags(cell)}
 
 
 def test_no_output_names_a_place_on_the_machine(code_cells):

@@ -1,19 +1,23 @@
 """Every number of the book's text is what a cell computes, and no digit of it changes by accident."""
 
+import base64
+import io
 import re
 
 import nbformat
 import pytest
 import yaml
+from PIL import Image
 
 from cossim_helpers import Table
 from tools.bindings import bind, keep, mutate, read_choices
 from tools.measured import constants, measured, scan
 from tools.notebooks import dumps, loads, normalize
+from tools.signed import calls, links, statements
 from tools.texts import OPEN, Book, agrees, literals, sections
 
 BOOK = Book()
-SAID = [text for text in BOOK.texts if text.bound or text.constants or text.measured or text.signature]
+SAID = [text for text in BOOK.texts if text.record or text.measured or text.signature or text.read]
 
 
 @pytest.mark.parametrize("text", SAID, ids=lambda text: text.key)
@@ -164,7 +168,7 @@ def test_a_page_is_cut_at_its_headings_not_at_comments_in_listings():
 
 TEXT = "Section 2. The mean is 0.36 within, 0.70 elsewhere, in 9 of 10 seeds, for 20,000 users, AUC above 0.8."
 PRINTED = "[ok] a-claim: equal within rtol=0, atol=1e-10\nwithin 0.36, elsewhere 0.70\n9 of 10 seeds, AUC 0.89\n"
-CODE = "users = 20_000\nprint('12')"
+CODE = "users = 20_000\nprint('12')\ncheck('a-claim', f(x), y)\nassert_allclose(x, y, rtol=0)"
 CHOICES = {
     **{f"m:{n}": address for n, address in enumerate(("c#1", "c#2", "c#3", "c#4", "c@1", "above c#5"), start=1)},
     **{"c:caption:1": "c#2", "c:alt:1": "c#5", "c:alt:2": "c#5", "claims.yml#a-claim:1": "c#1"},
@@ -338,3 +342,126 @@ def test_every_changed_digit_of_the_small_book_is_noticed(folder):
     assert not unnoticed
     assert noticed["measured"] == 12
     assert noticed["constant"] == 3
+
+
+# What is signed as a whole
+
+THEOREM = "Why.\n\n```{prf:theorem} Always\n:label: thm-a\nFor every $x \\le y$.\n```\n\n{doc}`01_one` has [more](https://a.org/b)."
+CLAIM = {
+    "id": "b-claim",
+    "source": "ours",
+    "statement": "Every one.",
+    "verdict": "refuted",
+    "note": "None.",
+    "chapter": 1,
+}
+
+
+def png(color=(0, 0, 255), **options):
+    target = io.BytesIO()
+    picture = Image.new("RGB", (30, 20), "white")
+    picture.putpixel((3, 4), color)
+    picture.save(target, format="PNG", **options)
+    return nbformat.v4.new_output("display_data", data={"image/png": base64.b64encode(target.getvalue()).decode()})
+
+
+@pytest.fixture
+def signed(folder):
+    """The small book with a theorem, a picture, another claim and all other that is signed."""
+    path = folder / "book" / "01_one.ipynb"
+    notebook = loads(path.read_text(encoding="utf-8"))
+    notebook.cells.append(nbformat.v4.new_markdown_cell(THEOREM, id="theorem"))
+    notebook.cells[1].outputs.append(png())
+    path.write_text(dumps(notebook), encoding="utf-8")
+    ledger = folder / "cossim_helpers" / "claims.yml"
+    ledger.write_text(f"{ledger.read_text(encoding='utf-8')}- {CLAIM}\n", encoding="utf-8")
+    for name, text in {
+        "cossim_helpers/losses.yml": "losses: {bpr: {rule: Yes and no.}}",
+        "book/search.yml": "- words: [ALS]\n  label: sec-a\n  say: Here.\n",
+        "book/references.bib": "@misc{a, title = {One}, doi = {x/y}}\n",
+        "book/_static/a.svg": "<svg><text>left</text></svg>",
+        "README.md": "[Site](https://c.org)",
+    }.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    assert bind_all(folder) == 0
+    assert problems(folder) == []
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "key"),
+    [
+        ("book/01_one.ipynb", "A curve up to", "A curve down to", "c:alt"),
+        ("book/01_one.ipynb", "All 0.70", "Some 0.70", "c:caption"),
+        ("book/01_one.ipynb", "For every $x", "For some $x", "theorem"),
+        ("book/01_one.ipynb", "le y$", "lt y$", "theorem"),
+        ("book/01_one.ipynb", "{doc}`01_one`", "{doc}`index`", r"01_one\.ipynb#\(links\)"),
+        ("book/01_one.ipynb", "a.org/b", "a.org/c", r"01_one\.ipynb#\(links\)"),
+        ("book/index.md", "{doc}`01_one`", "{doc}`index`", r"index\.md#\(links\)"),
+        ("cossim_helpers/claims.yml", "It is 0.36", "It was 0.36", "claims.yml#a-claim"),
+        ("cossim_helpers/claims.yml", "verdict: holds", "verdict: holds if ever", "claims.yml#a-claim"),
+        ("cossim_helpers/claims.yml", "Every one", "Some one", "claims.yml#b-claim"),
+        ("cossim_helpers/claims.yml", "None.", "All.", "claims.yml#b-claim"),
+        ("cossim_helpers/claims.yml", "'source': 'ours'", "'source': 'theirs'", "claims.yml#b-claim"),
+        ("cossim_helpers/claims.yml", "'chapter': 1", "'chapter': 2", "claims.yml#b-claim"),
+        ("book/01_one.ipynb", "atol=1e-10", "atol=1e-02", "claims.yml#a-claim"),
+        ("book/01_one.ipynb", "check('a-claim', f(x), y)", "", "claims.yml#a-claim"),
+        ("book/01_one.ipynb", "f(x), y)", "y, y)", "claims.yml#a-claim"),
+        ("book/01_one.ipynb", "y, rtol=0", "y, rtol=1", r"01_one\.ipynb#\(assertions\)"),
+        ("cossim_helpers/losses.yml", "Yes and no", "Yes", "losses.yml#bpr"),
+        ("book/search.yml", "sec-a", "sec-b", "search.yml#ALS"),
+        ("book/references.bib", "x/y", "x/z", "references.bib#a"),
+        ("book/_static/a.svg", "left", "right", "a.svg#drawing"),
+        ("README.md", "c.org", "d.org", r"README\.md#\(links\)"),
+    ],
+)
+def test_other_words_are_noticed_until_they_are_signed(signed, name, old, new, key):
+    change(signed, old, new, name)
+    assert any(re.search(f"{key}: its words have changed", problem) for problem in problems(signed)), problems(signed)
+    bind_all(signed)
+    assert problems(signed) == []
+
+
+def test_words_around_a_statement_are_free(signed):
+    change(signed, "Why.", "Why not.")
+    assert problems(signed) == []
+
+
+def test_an_alt_text_is_signed_with_the_pixels_of_its_picture_not_with_their_compression(signed):
+    path = signed / "book" / "01_one.ipynb"
+    notebook = loads(path.read_text(encoding="utf-8"))
+
+    def with_picture(output):
+        notebook.cells[1].outputs[-1] = output
+        path.write_text(dumps(notebook), encoding="utf-8")
+        return problems(signed)
+
+    assert png(compress_level=0) != png()
+    assert with_picture(png(compress_level=0)) == []
+    assert ["c:alt: its words have changed" in problem for problem in with_picture(png((255, 0, 0)))] == [True]
+
+
+def test_a_proof_is_no_statement():
+    proof = THEOREM.replace("theorem", "proof")
+    assert statements(proof) == ""
+    assert statements(f"{proof}\n\n{THEOREM}") == THEOREM[6:].rsplit("\n\n", 1)[0]
+
+
+def test_links_are_targets_in_their_order_and_what_can_be_linked_to():
+    text = "(sec-a)=\n{ref}`its name <sec-b>`, [x](claims.md#y_(z)), <https://a.org>, "
+    text += '<a href="b.html#c">, {cite:t}`d`\n:label: e'
+    assert links(text).split("\n") == [
+        *("{ref}`its name <sec-b>`", "(claims.md#y_(z))", "https://a.org", 'href="b.html#c', "{cite:t}`d`"),
+        *("(sec-a)=", ":label: e"),
+    ]
+
+
+def test_calls_are_those_that_check_or_assert_whatever_their_spaces():
+    source = "%matplotlib inline\nfor x in y:\n    check('a',  x,\n          1)\n"
+    source += "np.testing.assert_allclose(x, 1)\nassert x\nprint(1)"
+    assert [*calls(source)] == [
+        ("check", "check('a',x,1)"),
+        ("assert_allclose", "np.testing.assert_allclose(x,1)"),
+        ("assert", "assertx"),
+    ]
