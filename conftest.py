@@ -75,6 +75,10 @@ def compare_text_and_figures(cell, test, ref, skip_compare=None):
     same_text = compare_text(cell, test, ref, skip_compare)
     problems = list(figure_differences(pngs(ref), pngs(test)))
     cell.comparison_traceback += problems
+    if problems or not same_text:
+        cell.comparison_traceback.append(
+            f'What now: "A stored output differs" in CONTRIBUTING.md. This is {cell.cell["id"]}'
+        )
     return same_text and not problems
 
 

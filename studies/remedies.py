@@ -1,6 +1,7 @@
 """All remedies on simulated data of the paper's size, under many laws: writes studies/results/remedies.csv.
 
     python studies/remedies.py [--output FILE]
+    python studies/remedies.py --only REMEDY     prints its rows on the first data set, in seconds, and writes nothing
 
 For each reading of the paper's simulation, data set, remedy and model: six numbers about the item–item cosines.
 Deterministic: the same seeds give the same table, but for the last digits of what is trained. About 25 minutes on one
@@ -199,7 +200,10 @@ def in_the_table(reading, seed, remedy):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--only", metavar="REMEDY", help="print its rows on the first data set, and write nothing")
     options = parser.parse_args()
+    if options.only:
+        return print_rows(options.only)
     jobs = [(seed, reading) for seed in DATA_SETS for reading in READINGS if in_the_table(reading, seed, "none")]
     rows, start = [], time.perf_counter()
     for done, (seed, reading) in enumerate(jobs, start=1):
@@ -207,6 +211,16 @@ def main():
         bar = "#" * round(30 * done / len(jobs))
         print(f"[{bar:30}] {done} of {len(jobs)} data sets, {time.perf_counter() - start:.0f} s", flush=True)
         write(rows, options.output)
+
+
+def print_rows(remedy):
+    """The numbers of one remedy on one data set, to look at before the table is computed anew."""
+    rows = measure(DATA_SETS[0], wanted=remedy.__eq__)
+    if not rows:
+        raise SystemExit(f"no remedy of this study is called {remedy!r}")
+    for _, _, _, model, *values in rows:
+        print(f"{model:20}", *(f"{name} {value:.2f}" for name, value in zip(NUMBERS, values)), sep="  ")
+    return None
 
 
 def write(rows, path):

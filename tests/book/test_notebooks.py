@@ -76,6 +76,13 @@ def test_every_cell_was_executed_once_and_in_order(code_cells):
     assert counts == list(range(1, len(counts) + 1))
 
 
+def test_each_cell_has_an_id_of_its_chapter(path, notebook):
+    """JupyterLab draws one at random. Addresses of numbers name cells, and tell chapters apart."""
+    chapter = path.stem.partition("_")[0]
+    foreign = [cell.id for cell in notebook.cells if not cell.id.startswith(f"{chapter}-")]
+    assert not foreign, f"give them the next free id of the chapter, such as that of {notebook.cells[0].id}"
+
+
 def test_no_time_and_no_widget_state_is_stored(notebook, code_cells):
     assert "widgets" not in notebook.metadata
     assert not [cell.id for cell in notebook.cells if "execution" in cell.metadata]

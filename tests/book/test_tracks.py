@@ -174,8 +174,10 @@ def test_a_fold_wraps_its_whole_section():
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
 def test_a_main_line_is_short(path):
     main, _ = tracks.lengths(path)
-    assert main.words <= tracks.LONGEST["words"]
-    assert main.seconds() <= 60 * tracks.LONGEST["minutes"]
+    words, minutes = tracks.LONGEST["words"], tracks.LONGEST["minutes"]
+    say = 'cut, or put a section behind a heading that starts with "Details: "'
+    assert main.words <= words, f"the main line has {main.words} words, at most {words}: {say}"
+    assert main.seconds() <= 60 * minutes, f"the main line takes {main.seconds():.0f} s, at most {60 * minutes}: {say}"
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
@@ -206,7 +208,8 @@ def test_code_follows_code_only_in_folds_and_exercises(path):
     before = None
     for folded, kind, _, cell in tracks.stretches(loads(path.read_text(encoding="utf-8")).cells):
         widget = "remove-output" in cell.metadata.get("tags", [])
-        assert (folded, kind, before) != (False, "code", "code") or widget, cell.id
+        follows = (folded, kind, before) == (False, "code", "code") and not widget
+        assert not follows, f"no text stands between {cell.id} and the code before it: say what to look at"
         before = "code" if kind == "code" and not folded else None
 
 

@@ -168,7 +168,8 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
     folders = ("cossim_helpers", "tools", "studies", "tests", "site_tests", "benchmarks", "book/_ext")
     paths = [root / "conftest.py", *(path for folder in folders for path in (root / folder).rglob("*.py"))]
     missing = {path.relative_to(root).as_posix(): without_encoding(path.read_text(encoding="utf-8")) for path in paths}
-    assert {name: lines for name, lines in missing.items() if lines} == {}
+    found = [f"{name}, line {line}" for name, lines in sorted(missing.items()) for line in sorted(set(lines))]
+    assert not found, "\n".join(['encoding="utf-8" is missing:', *found])
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def test_every_reading_data_set_remedy_and_model_is_there():
         for model in (["s cos"] if remedy.startswith("trained") else study.models_of(reading))
     }
     assert set(TABLE) == expected
-    assert len(study.READINGS) == 20 and len(remedies) == 25
+    assert len(study.READINGS) == 20
+    assert len(remedies) == 25, "rows of the stored table: make it anew by studies/remedies.py"
 
 
 @pytest.mark.claim("remedies-measured")
@@ -141,6 +142,16 @@ def test_the_table_is_written_reading_by_reading(tmp_path):
     assert header == "reading,data set,remedy,model,auc,within,between,distance,precision,popularity"
     assert first == "our reading,2,none,Eq. 2,0.1235,1.0000,0.0000,0.5000,0.2500,-1.0000"
     assert second.startswith("20 clusters,1,")
+
+
+def test_the_rows_of_one_remedy_are_shown_and_nothing_is_written(monkeypatch, capsys):
+    row = (study.OURS, 1, "none", "Eq. 2", 0.123, 1, 0, 0.5, 0.25, -1)
+    monkeypatch.setattr(study, "measure", lambda seed, wanted: [row] if wanted("none") else [])
+    study.print_rows("none")
+    shown = "Eq. 2 auc 0.12 within 1.00 between 0.00 distance 0.50 precision 0.25 popularity -1.00"
+    assert capsys.readouterr().out.split() == shown.split()
+    with pytest.raises(SystemExit, match="no remedy of this study is called 'more'"):
+        study.print_rows("more")
 
 
 def test_mistaken_readings_differ_from_the_others_in_what_is_told_alone():
