@@ -148,6 +148,13 @@ def test_a_scale_that_becomes_0_is_refused():
         slide_cone([[1.0, 0.0]], Q, 0.0, scale=5e-324)
 
 
+def test_scales_at_the_bound_are_too_far_apart():
+    Q = [[0.6, 0.8], [0.6, -0.8]]
+    with pytest.raises(ValueError, match="take numbers less far apart"):
+        slide_cone([[1.0, 0.0]], Q, 0.6, scale=1e150, new_scale=1.0)
+    assert slide_cone([[1.0, 0.0]], Q, 0.6).scale == lift_into_spare([[1.0]], [[1.0]], [[1.0]]).scale == 1  # of 1
+
+
 def test_what_is_at_a_bound_of_the_lift():
     tiny, one = np.finfo(np.float64).tiny, [[1.0]]
     for size in (1e-150, 1e150):  # the bounds of lengths
