@@ -45,7 +45,6 @@ def counted(lines: list[str]) -> list[str]:
             key=lambda found: ((found[1] > 1) * found[0] * found[1], -found[0]),
             default=(1, 1),
         )
-        size = size if times > 1 else 1
         count = "" if times == 1 else f", {times} times" if size == 1 else f", {times} rounds of {size}"
         said += [line + count for line in rest[:size]]
         place += size * times

@@ -215,6 +215,18 @@ def test_what_was_checked_before_an_error_is_said(cell):
     assert cell("") == ""
 
 
+def test_a_shell_is_told_once_to_print_at_the_end_of_its_cells(cell):
+    callbacks = InteractiveShell.instance().events.callbacks["post_run_cell"]
+    before = len(callbacks)
+    cell("check(ID, 1, 1.0)\ncheck(ID, 2, 2.0)")
+    cell("check(ID, 3, 3.0)")
+    assert len(callbacks) == before + 1
+
+
+def test_a_long_round_that_comes_once_does_not_hide_a_short_one_that_repeats():
+    assert counted(list("aabcdef")) == ["a, 2 times", *"bcdef"]
+
+
 def test_a_new_shell_prints_too(cell):
     InteractiveShell.clear_instance()
     InteractiveShell.instance()
