@@ -121,7 +121,8 @@ def spectral_cosine(factors: Factors, exponent: float) -> np.ndarray:
     R_A = triangle(A)
     Q_B, R_B = scipy.linalg.qr(B, mode="economic")
     _, s, Zt = scipy.linalg.svd(R_A @ R_B.T)  # W = Q_A (R_A R_Bᵀ) Q_Bᵀ
-    kept = s > max(B.shape) * _EPS * np.linalg.norm(R_A, 2) * np.linalg.norm(R_B, 2)
+    size = np.linalg.norm(R_A, axis=0) * np.linalg.norm(R_B, axis=0)  # of each a_j b_jᵀ, which no D changes
+    kept = s > max(B.shape) * _EPS * size.max()
     return _cosine_where_embedded(Q_B @ Zt.T * np.where(kept, s ** (1 - exponent), 0.0), factors.B)
 
 

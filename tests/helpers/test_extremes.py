@@ -95,7 +95,7 @@ Y = RNG.standard_normal((4, 3))
 D2 = (Y[:, :, None, None] - Y[None, None]) ** 2
 U = unit(P)
 ON_CONE = 0.5 * np.eye(3)[2] + np.sqrt(0.75) * unit(Q * [1, 1, 0])
-EXPONENTS = (-1020, -980, -600, -520, -300, 300, 500, 520, 600, 1000, 1018)  # 2^e: from 9e-308 to 3e306
+EXPONENTS = (-1020, -980, -600, -520, -300, -80, 80, 300, 500, 520, 600, 1000, 1018)  # 2^e: from 9e-308 to 3e306
 
 
 def c_of(exponent):
