@@ -26,7 +26,7 @@ def test_that_waits():
 
 
 def test_what_a_test_uses_is_counted_and_not_what_it_waits_for(tmp_path):
-    (tmp_path / "test_work.py").write_text(WORK)
+    (tmp_path / "test_work.py").write_text(WORK, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "tools.costs", "-q", f"--rootdir={tmp_path}", "test_work.py"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

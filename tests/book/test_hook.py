@@ -32,14 +32,14 @@ def test_a_commit_that_lint_refuses_is_not_made(tmp_path):
         return subprocess.run(command, capture_output=True, text=True, env=settings)
 
     git("init", "--quiet")
-    (tmp_path / "Makefile").write_text(MAKEFILE)
-    (tmp_path / CONFIG.name).write_text(CONFIG.read_text(encoding="utf-8"))
+    (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
+    (tmp_path / CONFIG.name).write_text(CONFIG.read_text(encoding="utf-8"), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "pre_commit", "install"], cwd=tmp_path, check=True, capture_output=True)
     git("add", ".")
     done = git("commit", "--message", "first")
     assert done.returncode == 0, done.stderr
     assert "make lint" in done.stderr and "Passed" in done.stderr
-    (tmp_path / "fault").write_text("")
+    (tmp_path / "fault").write_text("", encoding="utf-8")
     git("add", ".")
     done = git("commit", "--message", "second")
     assert done.returncode != 0 and "checked" in done.stderr

@@ -104,7 +104,7 @@ def test_the_list_holds_mutants_that_exist_and_says_why(file):
 
 def test_a_survivor_without_a_reason_is_refused(tmp_path):
     entry = {"function": "f", "was": "a", "now": "b", "why": " "}
-    (tmp_path / "m.yml").write_text(yaml.safe_dump([entry]))
+    (tmp_path / "m.yml").write_text(yaml.safe_dump([entry]), encoding="utf-8")
     with pytest.raises(AssertionError, match="no reason"):
         command.Known(tmp_path)
 
@@ -180,7 +180,7 @@ def toy(tmp_path):
         "pyproject.toml": "",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "tests" / "survivors").mkdir()
 
     def run(*options):
@@ -200,17 +200,19 @@ def test_survivors_are_named_explained_and_forgotten(toy, tmp_path):
     assert [(entry["function"], entry["now"]) for entry in survivors] == [("half", ["if x <= 0:", "if x < 1:"])]
     file = tmp_path / "tests" / "survivors" / "half.yml"
     listed = [{"function": "half", "was": "if x < 0:", "now": now, "why": "so"} for now in ("if x < 1:", "if x < 7:")]
-    file.write_text(yaml.safe_dump(listed))
+    file.write_text(yaml.safe_dump(listed), encoding="utf-8")
     code, said = toy("half")  # the other tests ask at 0
     assert code == 1 and "not explained" not in said
     assert "killed, or gone: half: if x < 0: → if x < 7:" in said
-    file.write_text(yaml.safe_dump(listed[:1]))
+    file.write_text(yaml.safe_dump(listed[:1]), encoding="utf-8")
     assert toy("half")[0] == 0
     code, said = toy()
     assert code == 1 and "too few are killed" in said
 
 
 def test_tests_that_fail_anyway_stop_the_tool(toy, tmp_path):
-    (tmp_path / "tests" / "helpers" / "test_half.py").write_text(TESTS.partition("def test_in")[0].replace("-1", "1"))
+    (tmp_path / "tests" / "helpers" / "test_half.py").write_text(
+        TESTS.partition("def test_in")[0].replace("-1", "1"), encoding="utf-8"
+    )
     code, said = toy("half")
     assert code == 1 and "its tests fail as it is" in said

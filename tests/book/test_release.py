@@ -38,7 +38,7 @@ def ready(tmp_path):
     """The files of this book, with a changelog and a date, ready to be released as 0.1.0."""
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "CHANGELOG.md").write_text(CHANGES)
+    (tmp_path / "CHANGELOG.md").write_text(CHANGES, encoding="utf-8")
     edit(tmp_path / "pyproject.toml", r'^version = ".*"$', 'version = "0.1.0"')
     edit(tmp_path / "CITATION.cff", r"^version: .*$", 'version: "0.1.0"\ndate-released: 2026-11-26')
     edit(tmp_path / ".zenodo.json", r'"version": ".*"', '"version": "0.1.0"')
@@ -138,12 +138,12 @@ def test_the_files_of_a_release_carry_its_version_and_their_sums(ready, tmp_path
     stored = [f"cosine-similarity-book-0.1.0.{kind}" for kind in ("pdf", "zip")] + ["cossim_helpers-0.1.0.tar.gz"]
     assert names == [*stored, "SHA256SUMS", "notes.md"]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
-    sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
+    sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text(encoding="utf-8").splitlines())
     assert sums == {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in stored}
     assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=out).returncode == 0
     (out / stored[0]).write_bytes(b"another")
     assert subprocess.run(["sha256sum", "--check", "--status", "SHA256SUMS"], cwd=out).returncode == 1
-    assert (out / "notes.md").read_text() == "### Added\n\n- The book.\n"
+    assert (out / "notes.md").read_text(encoding="utf-8") == "### Added\n\n- The book.\n"
     with pytest.raises(release.Refused, match="the tag names"):
         release.collect("v0.1.1", ready, out, build)
 

@@ -49,9 +49,10 @@ def test_a_link_that_leads_nowhere_is_found(site, tmp_path, capsys, monkeypatch)
     monkeypatch.setitem(links.SETTINGS, "linkcheck_retries", 1)
     (tmp_path / "README.md").write_text(
         f"# A\n\n[a]({site}/there) [b]({site}/moved) [c]({site}/gone) [d]({site}/closed) [e]({site}/there#part)\n"
-        f"[f]({site}/there#lost) [g](#a) [h](LICENSE)\n"
+        f"[f]({site}/there#lost) [g](#a) [h](LICENSE)\n",
+        encoding="utf-8",
     )
-    (tmp_path / "CITATION.cff").write_text(f'url: "{site}/elsewhere"\nother: {site}/gone\n')
+    (tmp_path / "CITATION.cff").write_text(f'url: "{site}/elsewhere"\nother: {site}/gone\n', encoding="utf-8")
     lines = links.of_the_texts(tmp_path, tmp_path / "out")
     broken, unseen = links.sorted_out(lines)
     assert sorted(text.split(": ")[1].removeprefix(site) for text in broken) == ["/gone", "/there#lost"]
@@ -91,8 +92,10 @@ def test_who_keeps_programs_out_is_told_from_who_is_gone(info, refuses):
 def locks(tmp_path):
     (tmp_path / ".binder").mkdir()
     for name in advisories.LOCKS:
-        (tmp_path / name).write_text("# What it is.\n-r requirements.txt\n")
-    (tmp_path / ".binder" / "requirements.txt").write_text("jinja2==3.1.2\nruamel_yaml==0.19 ; os_name == 'nt'\n-e .\n")
+        (tmp_path / name).write_text("# What it is.\n-r requirements.txt\n", encoding="utf-8")
+    (tmp_path / ".binder" / "requirements.txt").write_text(
+        "jinja2==3.1.2\nruamel_yaml==0.19 ; os_name == 'nt'\n-e .\n", encoding="utf-8"
+    )
     return tmp_path
 
 
@@ -102,7 +105,8 @@ def pip_audit(folder, report, words=""):
     path.write_text(
         "import pathlib, sys\n"
         f"pathlib.Path({str(folder / 'asked')!r}).write_text(sys.stdin.read())\n"
-        f"sys.stdout.write({report!r}); sys.stderr.write({words!r})\n"
+        f"sys.stdout.write({report!r}); sys.stderr.write({words!r})\n",
+        encoding="utf-8",
     )
     return sys.executable, str(path)
 
@@ -136,13 +140,15 @@ def test_an_advisory_and_a_missing_answer_fail(locks, capsys, report, code, said
     command = pip_audit(locks, json.dumps({"dependencies": report, "fixes": []}))
     assert advisories.main(command, locks) == code
     assert said in capsys.readouterr().out
-    assert (locks / "asked").read_text() == "jinja2==3.1.2\nruamel-yaml==0.19\n"  # on other platforms, too
+    assert (locks / "asked").read_text(
+        encoding="utf-8"
+    ) == "jinja2==3.1.2\nruamel-yaml==0.19\n"  # on other platforms, too
 
 
 def test_an_audit_that_stops_says_why(locks, capsys):
     assert advisories.main(pip_audit(locks, "", "no network"), locks) == 1
     assert "pip-audit fails:\nno network" in capsys.readouterr().err
-    (locks / "requirements-dev.txt").write_text("jinja2==3.1.4\n")
+    (locks / "requirements-dev.txt").write_text("jinja2==3.1.4\n", encoding="utf-8")
     assert advisories.main(pip_audit(locks, "{}"), locks) == 1
     assert "requirements-dev.txt has jinja2 3.1.4, another lock 3.1.2" in capsys.readouterr().err
 

@@ -180,7 +180,7 @@ class Store:
         self.digest = project.digest(*package, *project.shared(), *project.files)
         self.file = project.build / "results" / f"{module}.json"
         self.file.parent.mkdir(exist_ok=True)
-        kept = json.loads(self.file.read_text()) if self.file.exists() else {}
+        kept = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
         self.valid, self.results = kept.get("digest") == self.digest, kept.get("results", {})
 
     @staticmethod
@@ -188,7 +188,7 @@ class Store:
         return hashlib.sha256(mutant.source.encode()).hexdigest()[:16]
 
     def save(self):
-        self.file.write_text(json.dumps({"digest": self.digest, "results": self.results}))
+        self.file.write_text(json.dumps({"digest": self.digest, "results": self.results}), encoding="utf-8")
 
 
 def changed_modules(project, base):

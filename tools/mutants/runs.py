@@ -229,7 +229,7 @@ class Project:
         store = self.build / "map" / f"{Path(name).stem}.json"
         digest = self.digest(name, *self.shared()) + hashlib.sha256(repr(sorted(self.modules())).encode()).hexdigest()
         if store.exists():
-            known = json.loads(store.read_text())
+            known = json.loads(store.read_text(encoding="utf-8"))
             same = all(self.digest(file) == then for file, then in known["modules"].items())
             if known["digest"] == digest and (same or lasting):
                 return known
@@ -254,7 +254,7 @@ class Project:
         modules = {file: self.digest(file) for file in sorted(f"{self.package}/{file}" for file in ran)}
         store.parent.mkdir(exist_ok=True)
         known = {"digest": digest, "modules": modules, "tests": tests, "imported": imported}
-        store.write_text(json.dumps(known))
+        store.write_text(json.dumps(known), encoding="utf-8")
         return known
 
     def _map_inside(self, name, mapper):
