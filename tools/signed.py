@@ -1,8 +1,8 @@
 """What somebody has to read again when it changes, since no program sees whether it is still true.
 
-Of such a text not only the digits are signed, but all words (`words` in its record): claims with the calls and the lines
-of their checks, the assertions of a notebook, statements of theorems, captions, alt texts with the pictures that they
-describe, rows of the tables that pages are made of, references, drawings, and where links lead. texts.py holds the
+Of such a text not only the digits are signed, but all words (`words` in its record): claims with the calls and the
+lines of their checks, the assertions of a notebook, statements of theorems, captions, alt texts with the pictures that
+they describe, rows of the tables that pages are made of, references, drawings, and where links lead. texts.py holds the
 texts, bindings.py signs them.
 """
 
@@ -50,7 +50,7 @@ def claim(entry, checked):
 
 
 def checks(notebooks):
-    """Return {claim: the calls that check it and the lines that they print, with their tolerances}, in reading order."""
+    """Return {claim: the calls that check it, and the lines that they print with their tolerances}, in order."""
     found = defaultdict(list)
     for cell in code_cells(notebooks):
         for name, call in calls(cell.source):
