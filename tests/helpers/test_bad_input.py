@@ -45,8 +45,9 @@ def test_no_public_callable_is_missing():
     named = {name for name, _ in public()}
     covered = {name.partition(",")[0] for name in CALLS}
     listed = covered | RECORDS.keys() | set(ERRORS) | set(CONSTANTS)
-    assert not named - listed, "a small call of each belongs into CALLS of tests/calls.py, with what its arguments take"
-    assert not listed - named, "gone from the package: take them out of tests/calls.py"
+    new, gone = sorted(named - listed), sorted(listed - named)
+    assert not new, f"a small call of each belongs into CALLS of tests/calls.py, with what its arguments take: {new}"
+    assert not gone, f"the package has them no more, and tests/calls.py still has: {gone}"
     assert not covered & (RECORDS.keys() | set(ERRORS) | set(CONSTANTS))
 
 

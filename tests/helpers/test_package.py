@@ -33,8 +33,9 @@ def test_the_api_page_documents_each_public_name_once():
     documented = re.findall(r"^\.\. auto(class|function|data):: cossim_helpers\.(\w+)$", API_PAGE, re.MULTILINE)
     kinds = {name: kind_of(getattr(cossim_helpers, name)) for name in cossim_helpers.__all__}
     public = {(kind, name) for name, kind in kinds.items()}
-    assert not public - set(documented), "without a line `.. autofunction:: cossim_helpers.name` in book/api.md"
-    assert not set(documented) - public, "in book/api.md, and not in __all__ of the package"
+    new, gone = sorted(public - set(documented)), sorted(set(documented) - public)
+    assert not new, f"each needs a line in book/api.md, such as `.. autofunction:: cossim_helpers.{new[0][1]}`: {new}"
+    assert not gone, f"book/api.md has them, and __all__ of the package has not: {gone}"
     assert len(documented) == len(public), "a name stands in book/api.md twice"
     assert API_PAGE.count(".. auto") == len(documented)
 
