@@ -333,7 +333,7 @@ def test_the_start_keeps_the_size_of_a_vector(model):
         (lambda X: X[0], ValueError, "X takes a non-empty 2-dimensional"),
         (lambda X: X * (np.arange(6) != 3)[:, None], ValueError, "X takes no empty row"),
         (lambda X: sp.csr_array(X * (np.arange(6) != 3)[:, None]), ValueError, "X takes no empty row"),
-        (lambda X: X[:5], ValueError, r"recipe.batch_size takes an integer from 1 to 5 \(users\), got 6"),
+        (lambda X: X[:5], ValueError, r"recipe.batch_size takes an integer from 1 to 5 \(rows of X\), got 6"),
     ],
 )
 def test_train_refuses(change, error, match):
