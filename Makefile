@@ -98,7 +98,7 @@ bench: $(peers) ## time the spectrum and the simulation against their competitor
 	.venv/bench/bin/python benchmarks/spectra.py
 	.venv/bench/bin/python benchmarks/simulation.py
 
-study: $(reader) ## compute the tables of long studies anew (some hours; it goes on where it was stopped)
+study: $(reader) ## compute the tables of long studies anew (some hours; the four last ones go on where they stopped)
 	$(bin)/python studies/seeds.py
 	$(bin)/python studies/remedies.py
 	$(bin)/python studies/minibatch.py

@@ -2,6 +2,7 @@
 
 import csv
 import html
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -188,12 +189,11 @@ def site(tmp_path_factory):
         verdicts = dict.fromkeys(("item_item_value", "item_item_order"), VERDICT)
         patch.setattr(determines, "determined", lambda loss: Row(verdicts=verdicts))
         patch.setattr(determines, "LOSSES", ("evil",))
-        warnings = (folder / "warnings").open("w+", encoding="utf-8")
+        warnings = io.StringIO()
         app = Sphinx(folder, None, folder / "out", folder / "tree", "html", settings, status=None, warning=warnings)
         app.build()
-    warnings.seek(0)
     pages = {path.stem: path.read_text(encoding="utf-8") for path in (folder / "out").glob("*.html")}
-    return pages | {"warnings": warnings.read()}
+    return pages | {"warnings": warnings.getvalue()}
 
 
 def as_seen(text):

@@ -74,6 +74,15 @@ def test_ids_are_unique():
     assert [name for name, times in Counter(IDS).items() if times > 1] == []
 
 
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.name[0].isdigit()], ids=lambda path: path.name)
+def test_the_box_of_a_chapter_lists_its_claims(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    first_code = next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code")
+    boxes = "\n\n".join("".join(cell["source"]) for cell in cells[:first_code])
+    listed = re.findall(r"\{claim\}`([\w-]+)`", boxes)
+    assert {claim["id"] for claim in CLAIMS if path.name.startswith(f"{claim['chapter']:02d}_")} - set(listed) == set()
+
+
 def test_each_claim_is_checked_twice():
     assert gaps(CLAIMS, EXECUTED, TESTED) == []
 

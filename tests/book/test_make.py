@@ -16,7 +16,7 @@ def typed(tmp_path, target, user=1000):
     (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n", encoding="utf-8")
     (tmp_path / "id").chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    command = ["make", "--dry-run", f"PYTHON={sys.executable}", target]
+    command = ["make", "--dry-run", "--always-make", f"PYTHON={sys.executable}", target]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
 

@@ -1,5 +1,6 @@
 """The D dial, as far as Python writes it. What the browser computes from it is tested in site_tests/test_dial.py."""
 
+import ast
 import base64
 import gzip
 import html
@@ -167,6 +168,15 @@ def test_the_landing_page_carries_at_most_150_kb():
     text = shown.html.encode()
     assert len(text) <= 150_000 and len(gzip.compress(text, mtime=0)) <= 90_000
     assert shown.spectrum.V.shape == (160, 160)
+
+
+def test_the_browser_looks_at_each_preset():
+    """site_tests/test_dial.py names them; it needs a browser, this does not."""
+    tree = ast.parse((Path(__file__).parents[2] / "site_tests" / "test_dial.py").read_text(encoding="utf-8"))
+    assigned = {part.targets[0].id: part.value for part in tree.body if isinstance(part, ast.Assign)}
+    named = [name for word in ("FRONT", "MORE") for name in ast.literal_eval(assigned[word])]
+    shown = [preset["name"] for preset in payload(SHOWN.html)["presets"]]
+    assert [name if name in named else "All items" for name in shown] == named
 
 
 @pytest.mark.parametrize("k", [40, 10])

@@ -10,7 +10,7 @@ no statement, scales no tolerance, keeps no list of survivors, and a command tha
 mutants. cosmic-ray starts a Python for each, 3 s.
 
 The tests that run a mutant's line run first in the files of its module, then in those of the laws, then in all of
-`tests/helpers` and `tests/claims`, the quick ones first. A test that takes five times its time and 20 s more has
+`tests/helpers` and `tests/claims`, the quick ones first. A test that takes five times its time and 5 s more has
 noticed.
 """
 
@@ -151,7 +151,7 @@ class Session:
 
     def run(self, tests, mutant):
         files = list(dict.fromkeys(test.partition("::")[0] for _, test in tests))
-        limit = 20 + 5 * sum(seconds for seconds, _ in tests)
+        limit = 5 + 5 * sum(seconds for seconds, _ in tests)
         chosen = runs.Chosen([test for _, test in tests])
         return self.project.child(files, chosen, mutant, limit)
 
