@@ -51,7 +51,7 @@ def spread(row):
     if row["runs"] == "1":
         return f"{seconds(row['cpu'])} (once)"
     least, most = (seconds(row[f"cpu_{end}"]) for end in ("least", "most"))
-    return f"{seconds(row['cpu'])} ({least}\N{EN DASH}\N{WORD JOINER}{most})"
+    return f"{seconds(row['cpu'])} ({least}\N{EN DASH}{most})"
 
 
 def cells(row):

@@ -118,7 +118,7 @@ def a_row(**other):
 
 def test_each_number_of_a_row_stands_below_its_head():
     assert timings.cells(a_row()) == (
-        *("a method", "2.50\xa0(1.25\N{EN DASH}\N{WORD JOINER}15)", "3.1", "5.2", "1234\xa0MB", "0.25", "$10^{-7}$"),
+        *("a method", "2.50\xa0(1.25\N{EN DASH}15)", "3.1", "5.2", "1234\xa0MB", "0.25", "$10^{-7}$"),
     )
     assert timings.cells(a_row(runs="1", projector_error="", objective_gap=""))[1:] == (
         *("2.50\xa0(once)", "3.1", "5.2", "1234\xa0MB"),
