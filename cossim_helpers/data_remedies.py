@@ -38,7 +38,7 @@ def standardized_gram(X) -> np.ndarray:
     X = columns_near_one(real_matrix("X", X))  # the size of a column does not matter
     n = X.shape[0]
     gram = item_gram(X)
-    mean = np.asarray(X.sum(axis=0)).ravel() / n
+    mean = X.sum(axis=0) / n
     variance = np.diag(gram) / n - mean**2
     constant = variance <= 8 * n * _EPS * np.diag(gram) / n
     if constant.any():

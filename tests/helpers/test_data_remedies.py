@@ -59,6 +59,12 @@ def test_empty_rows_stay_empty():
     assert not activity_normalized(np.array([[0.0, 0.0], [1.0, 1.0]]))[0].any()
 
 
+def test_shifted_pmi_says_how_many_rows_and_columns_are_empty():
+    counts = [[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [3.0, 0.0, 0.0, 0.0]]
+    with pytest.raises(ValueError, match=r"^counts takes no empty row and no empty column, got 1 and 2$"):
+        shifted_pmi(counts)
+
+
 def test_shifted_pmi_one_entry_at_a_time():
     counts = np.array([[3.0, 0.0, 2.0], [1.0, 5.0, 4.0]])
     M = shifted_pmi(counts, exponent=0.6, negatives=2.0)

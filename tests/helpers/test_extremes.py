@@ -401,6 +401,8 @@ REFUSED = {
     "gain": (lambda: layer_norm([[1, 2, 4]], gain=[1e308] * 3, bias=[1.7e308] * 3), "gain and bias take"),
     "exponent of activity": (lambda: activity_normalized([[1.0, 2.0]], 1e5), "exponent takes"),
     "exponent of propensities": (lambda: propensities([1e-300, 1e300], 1.0), "exponent takes"),
+    "a lost column": (lambda: inverse_propensity_scaled([[1e-300, 1.0]], [1e100, 1.0]), "X and propensity take"),
+    "exponent of one context": (lambda: shifted_pmi([[1.0, 1e300]], exponent=1e306), "exponent takes"),
     "similarities": (lambda: yardsticks(np.full((11, 11), 1e200), np.arange(11) // 2), "cosine takes"),
     "neighbors": (lambda: neighbor_weights([[1e308, -1e308], [1e308, 1e308]], 1), "cosine takes"),
     "λ": (lambda: minimize_product_penalty(1e-20 * X, 1e308, 2), "lam takes"),
@@ -458,6 +460,17 @@ def test_neighbors_do_not_see_the_lengths_of_rows(size):
 def test_the_steepest_laws_of_activity_leave_one_number_of_items(exponent, items):
     found = simulate_interactions(9, 5, 2, activity_exponent=exponent)
     np.testing.assert_array_equal(found.X.sum(axis=1), items)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_activity_has_no_unit_where_its_sum_is_no_float(form):
+    found = activity_normalized(form([[1.7e308, 1.7e308, 0.0], [5e-324, 0.0, 5e-324], [0.0, 0.0, 0.0]]))
+    found = found.toarray() if sp.issparse(found) else found
+    np.testing.assert_array_equal(found, [[0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.0, 0.0]])
+
+
+def test_the_steepest_propensities_are_the_floor():
+    np.testing.assert_array_equal(propensities([1.0, 1e-300], 1e308, 0.1), [1.0, 0.1])
 
 
 def test_a_full_confidence_is_the_whole_interval():
