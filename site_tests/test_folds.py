@@ -65,6 +65,18 @@ def test_the_contents_open_a_fold(open_page):
     section.locator("p").first.wait_for(state="visible")
 
 
+def test_the_label_of_a_fold_opens_it(open_page):
+    """Which stands in a span of its own beside the fold."""
+    page = open_page(CHAPTER, formulas=False)
+    labels = page.locator(f"section > span:has(~ {FOLD})").evaluate_all("(spans) => spans.map((span) => span.id)")
+    assert len(labels) >= 3
+    for label in labels:
+        fold = page.locator(f"section:has(> #{label}) > {FOLD}").first
+        assert not fold.evaluate("(fold) => fold.open")
+        page.evaluate("(anchor) => { location.hash = anchor; }", label)
+        fold.locator("p").first.wait_for(state="visible")
+
+
 def test_find_in_page_opens_a_fold(open_page):
     page = open_page(CHAPTER, formulas=False)
     fold = page.locator(FOLD).first

@@ -13,7 +13,8 @@ from data_text import literal
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = "benchmarks/results"
-HEADS = ("Method", "CPU seconds", "CPU, × ours", "wall, × ours", "Memory", "Projector", "Missed")
+OURS = "×\N{NO-BREAK SPACE}ours"
+HEADS = ("Method", "CPU seconds", f"CPU, {OURS}", f"wall, {OURS}", "Memory", "Projector", "Missed")
 ERRORS = ("projector_error", "objective_gap")
 
 

@@ -71,9 +71,10 @@ window.addEventListener("afterprint", () => {
 // A link into a fold opens it, in a browser that does not do so by itself too.
 function unfold() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const named = target?.matches("section > span:empty") ? target.parentElement : target; // by a label of our own
   const closed = [];
-  for (let each = target; each; each = each.parentElement) {
-    if (each.localName === "section" && each === target) closed.push(each.querySelector(":scope > details.fold"));
+  for (let each = named; each; each = each.parentElement) {
+    if (each.localName === "section" && each === named) closed.push(each.querySelector(":scope > details.fold"));
     if (each.localName === "details") closed.push(each);
   }
   const shut = closed.filter((details) => details && !details.open);

@@ -123,7 +123,7 @@ def test_each_number_of_a_row_stands_below_its_head():
     assert timings.cells(a_row(runs="1", projector_error="", objective_gap=""))[1:] == (
         *("2.50\xa0(once)", "3.1", "5.2", "1234\xa0MB"),
     )
-    heads = ("Method", "CPU seconds", "CPU, × ours", "wall, × ours", "Memory", "Projector", "Missed")
+    heads = ("Method", "CPU seconds", "CPU, ×\xa0ours", "wall, ×\xa0ours", "Memory", "Projector", "Missed")
     assert heads == timings.HEADS and timings.ERRORS == ("projector_error", "objective_gap")
 
 
