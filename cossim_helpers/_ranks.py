@@ -24,15 +24,20 @@ class Ranks:
         return int(counts.sum())
 
 
+def triangle(M) -> np.ndarray:
+    """R, at most square, of M = Q R with orthonormal columns in Q: MᵀM = RᵀR."""
+    return scipy.linalg.qr(M, mode="r")[0][: M.shape[1]]
+
+
 def row_space(M):
     """Orthonormal columns (k, rank) that span the rows of M."""
-    _, size, right = np.linalg.svd(scipy.linalg.qr(M, mode="r")[0][: M.shape[1]], full_matrices=False)
+    _, size, right = np.linalg.svd(triangle(M), full_matrices=False)
     return right[size > ZERO * size[0]].T
 
 
 def empty_space(M):
     """Orthonormal columns that span what the rows of M leave empty."""
-    return scipy.linalg.null_space(scipy.linalg.qr(M, mode="r")[0][: M.shape[1]], rcond=ZERO)
+    return scipy.linalg.null_space(triangle(M), rcond=ZERO)
 
 
 def null_space(C, ranks, floor=0.0):
@@ -54,8 +59,7 @@ def null_space(C, ranks, floor=0.0):
 def _dense_null_space(C, ranks, floor):
     if not C.shape[0]:
         return np.eye(C.shape[1])
-    triangle = scipy.linalg.qr(C, mode="r")[0][: C.shape[1]]
-    _, size, right = scipy.linalg.svd(triangle)
+    _, size, right = scipy.linalg.svd(triangle(C))
     return right[ranks.rank(size, floor) :]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
+
+from ._ranks import triangle
 
 TINY = np.finfo(np.float64).tiny  # what has a largest number from here on keeps its digits, relative to it
 _NONE = -9_999  # the exponent of what is 0
@@ -58,10 +59,10 @@ def rows_near_one(M):
     return times_power(M, -of_each(M, np.frexp(sizes(M, 1))[1]))
 
 
-def columns_near_one(M, far: int = 250):
+def columns_near_one(M):
     """The same of the columns, where one of them is extreme."""
     exponents = np.frexp(sizes(M, 0))[1]
-    if abs(exponents).max() < far:
+    if abs(exponents).max() < 250:
         return M
     return times_power(M, -(exponents[M.indices] if sp.issparse(M) else exponents))
 
@@ -87,11 +88,6 @@ def rows_of_products(X, M, N) -> np.ndarray:
     powers = np.frexp(sizes(N, 0))[1]
     rows, powers = _far_product(M, triangle(np.ldexp(N, -powers)).T, powers)
     return rows_of_product(X, rows, powers)
-
-
-def triangle(M) -> np.ndarray:
-    """R, at most square, of M = Q R with orthonormal columns in Q: MᵀM = RᵀR."""
-    return scipy.linalg.qr(M, mode="r")[0][: M.shape[1]]
 
 
 def columns_of_product(X, M) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from ._derivatives import changes
 from ._moves import euclidean, of_blocks, of_prefixes, tied, two_sided
 from ._owned import as_it_is, hold, ours
 from ._ranks import Ranks, row_space
+from ._scales import near_one
 from ._validation import listed, positive, real_array, real_number, require_same, true_or_false, unit_rows, whole_number
 from .losses import Determined, determined
 
@@ -139,7 +140,7 @@ def _checked(P, Q, spec: Determined, gain):
     require_same("gain, one entry for each latent dimension", gain.size, P.shape[1])
     if gain.min() / gain.max() < _SPREAD:
         raise ValueError(f"gain takes numbers less far apart, got {gain.min():.6g} to {gain.max():.6g}")
-    gain, _ = _near_one(gain)
+    gain, _ = near_one(gain, far=0)
     sides = (("P", P, spec.unit_users, spec.gain_on == "P"), ("Q", Q, spec.unit_items, spec.gain_on == "Q"))
     (P, size_P), (Q, size_Q) = (_of_length_one(*side, gain) for side in sides)
     return P, Q, size_P, size_Q, gain
@@ -151,21 +152,17 @@ def _of_length_one(name, M, is_unit, has_gain, gain):
         raise ValueError(f"{name} takes vectors that are not all 0, got zeros only")
     if is_unit:
         return unit_rows(name, M), 1.0
-    M, power = _near_one(M)  # so that its squares are floats
+    M, exponent = near_one(M, far=0)  # so that its squares are floats
     length = np.linalg.norm(M / gain if has_gain else M, axis=1)
     if has_gain and np.ptp(length) > _EQUAL * length.max():
         ratio = length.max() / length.min() if length.min() else np.inf
         raise ValueError(f"{name} / gain takes rows of one length, got a longest of {ratio:.12g} times the shortest")
     size = float(np.sqrt(np.mean((M**2).sum(axis=1))))
-    if size * power == np.inf:
-        raise ValueError(f"{name} takes vectors whose lengths a float holds, got numbers of up to {power:.3g}")
-    return M / size, size * power
-
-
-def _near_one(M):
-    """M over the power of two that brings its largest number to between 1 and 2, and that power: no digit changes."""
-    exponent = int(np.frexp(abs(M).max())[1]) - 1
-    return np.ldexp(M, -exponent), float(np.ldexp(1.0, exponent))
+    with np.errstate(over="ignore"):
+        in_units_of_M = float(np.ldexp(size, exponent))
+    if in_units_of_M == np.inf:
+        raise ValueError(f"{name} takes vectors whose lengths a float holds, got numbers of up to 2^{exponent}")
+    return M / size, in_units_of_M
 
 
 def _block_sizes(blocks, k):

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 import yaml
 
-from ._ranks import less_the_mean
+from ._ranks import less_the_mean, triangle
 from ._scales import near_one
 from ._validation import one_of, real_array, require_same, true_or_false, whole_number
 
@@ -249,7 +249,7 @@ def canonical_item_vectors(P, Q, *, centered: bool = True, users_centered: bool 
     (P, of_P), (Q, of_Q) = near_one(P, 250), near_one(Q, 250)
     P = less_the_mean(P) if users_centered else P
     Q = less_the_mean(Q) if centered else Q
-    _, size, right = scipy.linalg.svd(scipy.linalg.qr(P, mode="r")[0][: P.shape[1]], full_matrices=False)
+    _, size, right = scipy.linalg.svd(triangle(P), full_matrices=False)
     with np.errstate(over="ignore", invalid="ignore"):
         along = Q @ right.T
         vectors = np.ldexp((along * size) @ right, of_P + of_Q)  # (PᵀP)^{1/2} = right ᵀ dMat(size) right

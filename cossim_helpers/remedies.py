@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
-from ._scales import balanced, columns_of_product, held, rows_near_one, rows_of_product, rows_of_products, triangle
+from ._ranks import triangle
+from ._scales import balanced, columns_of_product, held, rows_near_one, rows_of_product, rows_of_products
 from ._validation import instance_of, real_array, real_matrix, real_number, require_same
 from .closed_forms import Factors
 from .similarity import cosine_similarity
