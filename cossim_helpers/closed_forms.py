@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._owned import hold, matrix, ours
-from ._validation import instance_of, non_negative, penalty, real_array, require_same, whole_number
+from ._validation import instance_of, non_negative, penalty, real_array, real_matrix, require_same, whole_number
 from .spectra import Spectrum
 
 
@@ -139,6 +139,13 @@ def solve_factor_penalty(spectrum: Spectrum, lam: float, k: int | None = None) -
     kept = spectrum.exceeds(lam)[: sigma.size]
     root = np.sqrt(np.where(kept, sigma - lam, 0.0))  # √(σ (1 − λ/σ)_+) = √((σ − λ)_+)
     return Factors(ours(V * np.divide(root, sigma, out=np.zeros_like(root), where=root > 0)), ours(V * root))
+
+
+def data_and_factors(X, factors):
+    """(X, A, B): X as a matrix, and the arrays of Factors that it can be multiplied by."""
+    X, A = real_matrix("X", X), instance_of("factors", factors, Factors).A
+    require_same("X, with as many columns as the A of factors has rows", X.shape[1], len(A))
+    return X, A, factors.B
 
 
 def _top(spectrum, k):

@@ -23,7 +23,7 @@ from ._validation import (
     require_same,
     whole_number,
 )
-from .closed_forms import Factors
+from .closed_forms import Factors, data_and_factors
 
 _IN = 1e-30, 1e30  # X, A, B; λ counts twice: six at most are multiplied, as in ‖X A Bᵀ‖² and λ ‖A Bᵀ‖², so 1e±180
 _BLOCK = 1_000  # rows of the residual that are held at once
@@ -268,9 +268,7 @@ def _squared_error_gradient(X, A, B):
 
 
 def _arguments(X, factors, lam):
-    X, lam = real_matrix("X", X), penalty(lam)
-    A, B = instance_of("factors", factors, Factors).A, factors.B
-    require_same("X, with as many columns as the A of factors has rows", X.shape[1], len(A))
+    (X, A, B), lam = data_and_factors(X, factors), penalty(lam)
     for name, M in (("X", X), ("factors", A), ("factors", B)):
         _in_range(name, M)
     _in_range("lam", lam, (1e-60, 1e60))

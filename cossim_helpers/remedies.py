@@ -10,8 +10,8 @@ import scipy.linalg
 
 from ._ranks import triangle
 from ._scales import balanced, columns_of_product, held, rows_near_one, rows_of_product, rows_of_products
-from ._validation import instance_of, real_array, real_matrix, real_number, require_same
-from .closed_forms import Factors
+from ._validation import instance_of, real_array, real_number, require_same
+from .closed_forms import Factors, data_and_factors
 from .similarity import cosine_similarity
 
 _EPS = np.finfo(np.float64).eps
@@ -45,7 +45,7 @@ def score_column_cosine(X, factors: Factors) -> np.ndarray:
     ----------
     Steck, Ekanadham and Kallus (2024), §3.
     """
-    X, A, B = _arguments(X, factors)
+    X, A, B = data_and_factors(X, factors)
     P, powers = columns_of_product(X, A)
     return cosine_similarity(rows_of_product(B, triangle(P).T, powers))
 
@@ -58,7 +58,7 @@ def score_row_cosine(X, factors: Factors) -> np.ndarray:
     Arguments and errors as in `score_column_cosine`. Returns an ndarray of shape (n, n): pass X[rows] for the users
     that you need. The same for every (A G, B G⁻ᵀ).
     """
-    return cosine_similarity(rows_of_products(*_arguments(X, factors)))
+    return cosine_similarity(rows_of_products(*data_and_factors(X, factors)))
 
 
 # --- whitening: on the fitted factors ---
@@ -175,12 +175,6 @@ def layer_norm(M, gain=None, bias=None) -> np.ndarray:
 
 
 # --- what the functions above share ---
-
-
-def _arguments(X, factors):
-    X, A = real_matrix("X", X), instance_of("factors", factors, Factors).A
-    require_same("X, with as many columns as the A of factors has rows", X.shape[1], len(A))
-    return X, A, factors.B
 
 
 def _cosine_where_embedded(rows, B):

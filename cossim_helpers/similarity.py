@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from ._scales import over_rows, product, rows_near_one, rows_of_product
 from ._validation import instance_of, real_matrix, require_same
-from .closed_forms import Factors
+from .closed_forms import Factors, data_and_factors
 
 
 def cosine_similarity(P, Q=None) -> np.ndarray:
@@ -84,20 +84,14 @@ def user_embeddings(X, factors: Factors) -> np.ndarray:
 
     Raises ValueError where X has another width than A has rows, or products that no float holds.
     """
-    X = _as_wide("X", X, factors)
-    return product("X and factors take numbers whose products a float holds", X, factors.A)
+    X, A, _ = data_and_factors(X, factors)
+    return product("X and factors take numbers whose products a float holds", X, A)
 
 
 def embedding_rows(X, factors: Factors) -> np.ndarray:
     """X A for whoever asks for the directions of its rows: where numbers are extreme, powers of two are left out."""
-    return rows_of_product(_as_wide("X", X, factors), factors.A)
-
-
-def _as_wide(name, X, factors):
-    X = real_matrix(name, X)
-    A = instance_of("factors", factors, Factors).A
-    require_same(f"{name}, with as many columns as the A of factors has rows", X.shape[1], A.shape[0])
-    return X
+    X, A, _ = data_and_factors(X, factors)
+    return rows_of_product(X, A)
 
 
 def _unit_rows(M):
