@@ -113,7 +113,10 @@ def minimize_product_penalty(X, lam: float, k: int, *, start: Factors | None = N
         For λ < 0, NaN or infinite values, k below 1, a start of another shape, or what is neither 0 nor from 1e-30 to
         1e30 in size: the largest entry of X, of the A or the B of start, or λ in units of X.
     RuntimeError
-        Where the search ends at a point that is not stationary (see `minimize_factors`).
+        Where the search ends at a point that is not stationary (see `minimize_factors`, which measures it by the value
+        at the start), or above ‖X‖², which no stationary point is: it has the value ‖X‖² − ‖X A Bᵀ‖² − λ‖A Bᵀ‖² in
+        Eq. 1, and ‖X‖² − ‖X A Bᵀ‖² in Eq. 2. From a start far larger than a minimizer the search may still end too
+        early, below ‖X‖²: compare with another start.
     """
     return _minimize_penalty(_product_penalty_value, _product_penalty_slope, X, lam, k, start, rng, of_lam=2)
 
@@ -195,6 +198,12 @@ def _minimize_penalty(value, slope, X, lam, k, start, rng, of_lam):
             _in_range("start", M)
         A, B = A * unit, B / unit
     A, B = _lbfgs(lambda A, B: (value(X, A, B, lam), slope(X, A, B, lam)), [A, B], 1e-6, 20_000)
+    end, at_zero = value(X, A, B, lam), value(X, 0 * A, 0 * B, lam)
+    if end > at_zero * (1 + 1e-6) > 0:  # of X = 0 the minimum is 0, and rounding is above
+        raise RuntimeError(
+            f"L-BFGS ends at a point that is not stationary: the value is {end / at_zero:.6g} ‖X‖², and no "
+            "stationary point is above ‖X‖²; start nearer to the size of a minimizer"
+        )
     return Factors(ours(A / unit), ours(B * unit))
 
 

@@ -130,6 +130,17 @@ def test_a_start_at_zero_needs_a_gradient_of_zero():
         minimize_factors(lambda z: (1 + (z**2).sum(), [2 * z + 1e-3]), [np.zeros(2)])  # the gradient is wrong
 
 
+@both_drivers
+@pytest.mark.parametrize("seed", range(5))
+def test_an_end_above_what_zero_factors_cost_is_an_error(driver, seed):
+    """Its gradient is small beside the value at the start, which is 1e40 times as large as that of the minimum."""
+    far = Factors(*(1e10 * np.random.default_rng(seed).standard_normal((2, 8, 3))))
+    with pytest.raises(RuntimeError, match=r"not stationary: the value is .* ‖X‖², and no stationary"):
+        driver(X, 1e-3, 3, start=far)
+    end = driver(np.zeros((4, 8)), 1.0, 3)  # the minimum is 0, and all else above it
+    assert abs(end.A @ end.B.T).max() < 1e-6
+
+
 def test_no_minimum_and_no_number():
     with pytest.raises(RuntimeError, match=r"not stationary|not finite"), np.errstate(all="ignore"):
         minimize_factors(lambda z: (-(z**4).sum(), [-4 * z**3]), [[1.0]])
