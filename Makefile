@@ -17,7 +17,7 @@ as_root := $(if $(filter 0,$(shell id -u)),--allow-root) # JupyterLab refuses to
 in_processes := --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup hook book zip serve pdf pdf-twice lab data dask test matrix newest test-binder test-site plain links \
+.PHONY: help setup hook book zip serve pdf pdf-twice lab data dask test matrix test-binder test-site plain links \
   audit notebooks numbers symbols terms bench study mutants lint lock release-check release clean
 
 help: ## list the targets
@@ -61,11 +61,8 @@ test: $(developer) $(real) $(cluster) ## unit tests, and every stored output of 
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(bin)/python -m pytest --nbval $(in_processes) $(if $(COSTS),-p tools.costs) book tests
 	@$(bin)/python book/_ext/provenance.py
 
-matrix: $(developer) ## the same outputs everywhere, some hours: Pythons, packages, kernels, folders (ONLY="oldest py313", KERNEL=Zen)
-	$(bin)/python -m tools.matrix $(ONLY) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(TESTS),--tests $(TESTS))
-
-newest: ## the tests and the notebooks with the newest versions that pyproject.toml allows: a row of the matrix
-	@$(MAKE) --no-print-directory matrix ONLY=newest
+matrix: $(developer) ## the same outputs everywhere, some hours: Pythons, packages, kernels, folders (ONLY="oldest kernel-Zen")
+	$(bin)/python -m tools.matrix $(ONLY) $(if $(TESTS),--tests $(TESTS))
 
 test-site: book $(developer) ## the site in a headless browser: links, accessibility, weight, print (CHROMIUM=/path)
 	$(bin)/python -m pytest site_tests

@@ -1,12 +1,12 @@
 """The same outputs everywhere: strict nbval, and the unit tests where they say more, in each environment of a table.
 
-    python -m tools.matrix [--list] [--tests PATH ...] [--kernel NAME ...] [ENVIRONMENT ...]
+    python -m tools.matrix [--list] [--tests PATH ...] [ENVIRONMENT ...]
 
-`make matrix` runs them all, one after the other, some hours; `make matrix ONLY="oldest kernel-Haswell"` those,
-`make matrix KERNEL=Zen` a kernel of OpenBLAS that the table does not name, `TESTS=book/03_first_objective.ipynb` these
-tests alone. Each Python with its packages is a virtual environment in .venv/matrix; copies of the checkout and pytest's
-reports are in _build/matrix. What cannot run here, since there is no such Python, say, counts as not run, and the table
-says why.
+`make matrix` runs them all, one after the other, some hours; `make matrix ONLY="oldest kernel-Zen"` those, where
+kernel-NAME is any kernel of OpenBLAS, in the table or not; `TESTS=book/03_first_objective.ipynb` these tests alone.
+Each Python with its packages is a virtual environment in .venv/matrix; copies of the checkout and pytest's reports
+are in _build/matrix. What cannot run here, since there is no such Python, say, counts as not run, and the table says
+why.
 """
 
 import argparse
@@ -316,11 +316,9 @@ def parsed(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="say which environments there are, and run none")
     parser.add_argument("--tests", nargs="+", default=[], help="run these in place of what the table says")
-    parser.add_argument("--kernel", nargs="+", default=[], help="kernels of OpenBLAS, as Zen; alone, only they run")
-    parser.add_argument("environments", nargs="*", help="names of the table; none means all")
+    parser.add_argument("environments", nargs="*", help="names of the table, or kernel-NAME; none means all")
     options = parser.parse_args(arguments)
-    kernels = [f"kernel-{core}" for core in options.kernel]
-    return options, [*options.environments, *kernels] or list(TABLE)
+    return options, options.environments or list(TABLE)
 
 
 def main(arguments=None):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ["setup", "test", "notebooks", "lint", "zip", "plain", "test-binder", "newest", "links", "audit", "hook"]
+TARGETS = ["setup", "test", "notebooks", "lint", "zip", "plain", "test-binder", "matrix", "links", "audit", "hook"]
 
 
 def typed(tmp_path, target, user=1000):

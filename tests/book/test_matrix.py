@@ -49,8 +49,8 @@ def test_a_kernel_needs_no_row_of_its_own():
     [
         ([], list(matrix.TABLE)),
         (["oldest", "py312"], ["oldest", "py312"]),
-        (["--kernel", "Zen", "Atom"], ["kernel-Zen", "kernel-Atom"]),
-        (["oldest", "--kernel", "Zen", "--tests", "book/a.ipynb"], ["oldest", "kernel-Zen"]),
+        (["kernel-Zen", "kernel-Atom"], ["kernel-Zen", "kernel-Atom"]),
+        (["oldest", "kernel-Zen", "--tests", "book/a.ipynb"], ["oldest", "kernel-Zen"]),
     ],
 )
 def test_names_and_kernels_choose(arguments, names):

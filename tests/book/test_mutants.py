@@ -128,6 +128,14 @@ def test_each_module_but_an_empty_one_has_tests_of_its_own():
     ]
 
 
+def test_what_is_tested_elsewhere_is_a_module_and_has_such_files():
+    names = {path.name for path in (ROOT / "tests" / "helpers").glob("test_*.py")}
+    for module, words in command.ELSEWHERE.items():
+        assert f"cossim_helpers.{module}" in MODULES, module
+        for word in words.split():
+            assert any(name.startswith(f"test_{word}") for name in names), (module, word)
+
+
 def test_a_sample_repeats_itself():
     project = SimpleNamespace(modules=lambda: {"cossim_helpers.gauge": ROOT / "cossim_helpers" / "gauge.py"})
 

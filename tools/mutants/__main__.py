@@ -37,7 +37,6 @@ ELSEWHERE = {  # tests of a module besides those of its name
     "_components": "spectra blocks",
     "_derivatives": "fibers",
     "_draws": "simulation",
-    "_far_objectives": "objectives",
     "_gram": "spectra",
     "_item_lists": "reachable",
     "_krylov": "blocks",
@@ -229,7 +228,7 @@ def spent():
     return sum(os.times()[:4])
 
 
-def examine(session, module, mutants, survivors_only, loud=print):
+def examine(session, module, mutants, survivors_only):
     """Return the survivors among the mutants of a module, and those of the list that are killed."""
     store = Store(session.project, module)
     todo = [m for m in mutants if not (survivors_only or store.valid) or store.name(m) not in store.results]
@@ -254,8 +253,8 @@ def examine(session, module, mutants, survivors_only, loud=print):
     alive = [m for m in mutants if store.results[store.name(m)] != "killed"]
     listed = [m for m in alive if session.is_listed(m)]
     each = f", {seconds / len(todo):.2f} s each" if todo else ""
-    loud(f"{session.short(module):20} {len(mutants):5} mutants {len(mutants) - len(alive):5} killed "
-         f"{len(alive):4} survive, {len(listed)} of them explained{each}", flush=True)  # fmt: skip
+    print(f"{session.short(module):20} {len(mutants):5} mutants {len(mutants) - len(alive):5} killed "
+          f"{len(alive):4} survive, {len(listed)} of them explained{each}", flush=True)  # fmt: skip
     return alive, [m for m in mutants if session.is_listed(m) and m not in alive]
 
 
