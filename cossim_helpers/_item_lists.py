@@ -29,12 +29,11 @@ def items_to_choose(item, neighbors, n_items, k):
     if neighbors.ndim != 1 or not 1 <= neighbors.size < k:
         limit = f"at least 1 and at most {k - 1} (one less than the rank of factors) items in a row"
         raise ValueError(f"neighbors takes {limit}, got shape {neighbors.shape}")
-    if neighbors.dtype.kind not in "iu":
-        raise TypeError(f"neighbors takes integers, got dtype {neighbors.dtype}")
+    neighbors = integers("neighbors", neighbors)
     _require_items("neighbors", neighbors, n_items)
     if np.unique(neighbors).size < neighbors.size or item in neighbors:
         raise ValueError(f"neighbors takes different items, none of them item {item}, got {neighbors.tolist()}")
-    return np.append(item, neighbors.astype(np.int64))
+    return np.append(item, neighbors)
 
 
 def _require_items(name, indices, n_items):

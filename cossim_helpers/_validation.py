@@ -90,6 +90,12 @@ def real_matrix(name: str, value, *, dtype: type | None = np.float64) -> np.ndar
     return matrix
 
 
+def dense_matrix(name: str, value) -> np.ndarray:
+    """`value` as a finite float64 matrix, held dense where it is sparse, too."""
+    matrix = real_matrix(name, value)
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
 def _to_double(name, value):
     """A sparse array as float64, its duplicates still apart."""
     value = value.tocoo() if value.format in ("dok", "lil") else value
@@ -187,8 +193,7 @@ def zero_one(name: str, array: np.ndarray) -> np.ndarray:
 
 def zero_one_matrix(name: str, value) -> np.ndarray:
     """`value` as a dense 0/1 matrix."""
-    matrix = real_matrix(name, value)
-    return zero_one(name, matrix if isinstance(matrix, np.ndarray) else matrix.toarray())
+    return zero_one(name, dense_matrix(name, value))
 
 
 def item_integers(name: str, value, n_items: int) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 
 from ._components import pieces
 from ._dask import dask_pairs, is_dask_array
@@ -27,7 +26,7 @@ from ._routes import (
     triangular,
 )
 from ._scales import held, near_one
-from ._validation import non_negative, real_matrix, real_number, require_same, whole_number
+from ._validation import dense_matrix, non_negative, real_matrix, real_number, require_same, whole_number
 
 GRAM_ITEMS = 5_000  # up to so many items a Dask array's XᵀX is formed: 200 MB, some of them on each worker
 _LARGEST_RATIO = 1e300  # of singular values: more than double precision knows
@@ -249,8 +248,7 @@ def spectrum_from_gram(gram, k: int | None = None) -> Spectrum:
         For a matrix that is not square, not symmetric, has NaN or infinite entries or an eigenvalue that is
         negative by more than rounding, or for k out of range.
     """
-    gram = real_matrix("gram", gram)
-    gram, exponent = near_one(gram.toarray() if sp.issparse(gram) else gram)
+    gram, exponent = near_one(dense_matrix("gram", gram))
     require_same("gram, square", gram.shape[1], gram.shape[0])
     asymmetry = abs(gram - gram.T).max()
     if asymmetry > 1e-10 * abs(gram).max():

@@ -135,6 +135,13 @@ OPTIMUM = dict(
 )
 PENALIZED = dict(X=(X, DATA), factors=(FIT, FACTORS), lam=(0.5, NUMBER))
 CLAIM = dict(claim_id=("eq6", WORD), of=("eq-1", TEXT.or_none))
+OF_CONE = dict(
+    item_angles=([0.0, 90.0], VECTOR),
+    user_angles=([20.0, 70.0], VECTOR),
+    user_lengths=([0.5, 0.25], VECTOR),
+    scale=(4.0, NUMBER),
+    theta=(60.0, NUMBER),
+)
 CLUSTERED = dict(cosine=(COSINE, MATRIX), item_cluster=(CLUSTER, LABELS))
 
 CALLS: dict[str, Call] = {
@@ -150,7 +157,7 @@ CALLS: dict[str, Call] = {
         n_draws=(1, COUNT),
         spread=(2.0, NUMBER),
         rng=(0, SEED),
-        done=(print_nothing := lambda share: None, FUNCTION),
+        done=(lambda share: None, FUNCTION),
     ),
     "balance_defect": call(ch.balance_defect, P=(OTHERS, TABLE), Q=(VECTORS, TABLE)),
     "compare_embeddings": call(
@@ -480,22 +487,8 @@ CALLS: dict[str, Call] = {
     "shares_with_intervals": call(ch.shares_with_intervals, squared_distance=(D2, FOUR), confidence=(0.9, NUMBER)),
     "variance_shares": call(ch.variance_shares, squared_distance=(D2, FOUR)),
     # widgets
-    "Cone": call(
-        ch.Cone,
-        item_angles=([0.0, 90.0], VECTOR),
-        user_angles=([20.0, 70.0], VECTOR),
-        user_lengths=([0.5, 0.25], VECTOR),
-        scale=(4.0, NUMBER),
-        theta=(60.0, NUMBER),
-    ),
-    "cone": call(
-        ch.cone,
-        item_angles=([0.0, 90.0], VECTOR),
-        user_angles=([20.0, 70.0], VECTOR),
-        user_lengths=([0.5, 0.25], VECTOR),
-        scale=(4.0, NUMBER),
-        theta=(60.0, NUMBER),
-    ),
+    "Cone": call(ch.Cone, **OF_CONE),
+    "cone": call(ch.cone, **OF_CONE),
     "Dial": call(
         ch.Dial,
         spectrum=(OF_X, SPECTRUM),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import scipy.sparse as sp
 from calls import FINITE, MAY, REFUSED, SAME
+from strategies import long_indices, stored_zeros
 
 import cossim_helpers as ch
 
@@ -230,14 +231,14 @@ def sparse(a: np.ndarray) -> Iterator[Kind]:
     yield "sparse float32", sp.csr_array(a.astype(np.float32)), SAME, a.astype(np.float32).astype(float)
     yield "sparse long doubles", sp.csr_array(a.astype(np.longdouble)), SAME, a
     yield "sparse big-endian", _with_data(sp.csr_array(a), lambda data: data.astype(">f8")), SAME, a
-    yield "sparse 64-bit indices", _with_wide_indices(sp.csr_array(a)), SAME, a
+    yield "sparse 64-bit indices", long_indices(a), SAME, a
     yield "sparse unsorted", _unsorted(a), SAME, a
     whole = np.rint(abs(a))
     for dtype, size in ((np.uint8, 100), (np.int8, 60), (bool, 1)):
         for form in ("coo", "csr", "csc"):
             value, plain = _twice(whole * (size if size > 1 else 1), dtype, form)
             yield f"sparse {form} with entries twice in {np.dtype(dtype).name}", value, SAME, plain
-    yield "sparse with stored zeros", _stored_zeros(a), SAME, a
+    yield "sparse with stored zeros", stored_zeros(a), SAME, a
     yield "sparse read-only", _read_only(sp.csr_array(a)), SAME, a
     yield "sparse read-only and unsorted", _read_only(_unsorted(a)), SAME, a
     yield "sparse without entries", sp.csr_array(a.shape), FINITE, None
@@ -262,11 +263,6 @@ def sparse(a: np.ndarray) -> Iterator[Kind]:
 
 def _with_data(matrix, change):
     matrix.data = change(matrix.data)
-    return matrix
-
-
-def _with_wide_indices(matrix):
-    matrix.indices, matrix.indptr = matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
     return matrix
 
 
@@ -295,11 +291,6 @@ def _twice(a, dtype, form):
     order = np.argsort(np.tile(column, 2), kind="stable")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(np.tile(column, 2), minlength=a.shape[1]))])
     return sp.csc_array((np.tile(data, 2)[order], np.tile(row, 2)[order], indptr), a.shape), plain
-
-
-def _stored_zeros(a):
-    row, column = np.indices(a.shape).reshape(2, -1)
-    return sp.csr_array((a.ravel(), (row, column)), a.shape)
 
 
 def _read_only(matrix):
@@ -379,7 +370,7 @@ def integer_arrays(value) -> Iterator[Kind]:
     yield from _refused(junk())
     yield from _refused(bad_numbers())
     yield from _refused(of_another_shape(a))
-    yield from _refused((name, v) for name, v in of_another_type(a))
+    yield from _refused(of_another_type(a))
     yield from _refused(not_finite(a.astype(float)))
     yield "floats", a.astype(float), REFUSED, None
     yield "bools", a > 0, REFUSED, None
@@ -439,8 +430,8 @@ def flags(value) -> Iterator[Kind]:
 
 
 def words(value) -> Iterator[Kind]:
-    yield from _refused((name, v) for name, v in junk())
-    yield from _refused((name, v) for name, v in bad_numbers())
+    yield from _refused(junk())
+    yield from _refused(bad_numbers())
     yield "another word", "no-such-word", REFUSED, None
     yield "in capitals", value.upper() + "X", REFUSED, None
     yield "with a space", value + " ", REFUSED, None

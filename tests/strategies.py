@@ -282,7 +282,7 @@ SPARSE = {
 FORMS = LAYOUTS | SPARSE
 DTYPES = ("bool", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "g", ">i2", ">u8", ">f4")
 
-layouts, sparse_forms, forms = (st.sampled_from(list(names)) for names in (LAYOUTS, SPARSE, FORMS))
+forms = st.sampled_from(list(FORMS))
 dtypes = st.sampled_from(DTYPES)
 
 

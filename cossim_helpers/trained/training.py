@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import scipy.sparse as sp
 
 from .._owned import ours
 from .._validation import (
     MANY,
+    dense_matrix,
     generator,
     instance_of,
     listed,
     non_negative,
     one_of,
-    real_matrix,
     real_number,
     require_same,
     whole_number,
@@ -138,8 +137,7 @@ def train_cosine(
     ----------
     Steck, Ekanadham and Kallus (2024), §3.
     """
-    X = non_negative("X", real_matrix("X", X))
-    X = X.toarray() if sp.issparse(X) else X
+    X = non_negative("X", dense_matrix("X", X))
     if not X.any(axis=1).all():
         raise ValueError(f"X takes no empty row: a user without items has no direction, got {_empty(X)}")
     if not (_SMALLEST < (size := X.max(axis=1)).min() and size.max() < 1 / _SMALLEST):

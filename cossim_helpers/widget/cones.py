@@ -13,7 +13,7 @@ from html import escape
 
 import numpy as np
 
-from .._owned import hold
+from .._owned import hold, vector
 from .._validation import real_array, real_number, require_same
 from .payload import as_json, read, script, style
 
@@ -54,13 +54,13 @@ class Cone:
     theta: float
 
     def __post_init__(self):
-        lengths = real_array("user_lengths", self.user_lengths, ndim=1)
+        hold(self, item_angles=_few, user_angles=_few, user_lengths=vector)
+        lengths = self.user_lengths
         if (lengths <= 0).any() or (lengths >= 1).any():
             raise ValueError(
                 "user_lengths takes numbers between 0 and 1, as the users are unit vectors, "
                 f"got {lengths.min():g} to {lengths.max():g}"
             )
-        hold(self, item_angles=_few, user_angles=_few, user_lengths=lambda name, value: lengths)
         for name, value in {
             "scale": real_number("scale", self.scale, above=0.0, at_most=MOST_SCALE),
             "theta": real_number("theta", self.theta, at_least=5.0, at_most=90.0),  # the ends of its knob

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._owned import hold
 from .._scales import product
-from .._validation import instance_of, item_integers, real_array, real_matrix, real_number, require_same, whole_number
+from .._validation import dense_matrix, instance_of, item_integers, real_array, real_number, require_same, whole_number
 from ..spectra import Spectrum
 from .payload import as_json, page_data, script, style
 from .picture import static_figure, static_maps
@@ -61,7 +61,13 @@ class Dial:
 
     def __post_init__(self):
         p, r = _require_spectrum(self.spectrum).V.shape
-        item_cluster = item_integers("item_cluster", self.item_cluster, p)
+        hold(
+            self,
+            user_coordinates=lambda name, value: _few_rows(name, value, r, "direction"),
+            item_cluster=lambda name, value: item_integers(name, value, p),
+            popularity_rank=lambda name, value: item_integers(name, value, p),
+        )
+        item_cluster = self.item_cluster
         if (np.diff(item_cluster) < 0).any():
             raise ValueError("item_cluster takes items sorted by cluster, got one that is smaller than the one before")
         if not 1 < np.unique(item_cluster).size < p:
@@ -69,15 +75,8 @@ class Dial:
                 "item_cluster takes at least two clusters, one of them with two items, got "
                 f"{np.unique(item_cluster).size} cluster(s) for {p} items"
             )
-        popularity_rank = item_integers("popularity_rank", self.popularity_rank, p)
-        if (missing := np.setdiff1d(np.arange(1, p + 1), popularity_rank)).size:
+        if (missing := np.setdiff1d(np.arange(1, p + 1), self.popularity_rank)).size:
             raise ValueError(f"popularity_rank takes each number from 1 to {p} once, got no {missing[0]}")
-        hold(
-            self,
-            user_coordinates=lambda name, value: _few_rows(name, value, r, "direction"),
-            item_cluster=lambda name, value: item_cluster,
-            popularity_rank=lambda name, value: popularity_rank,
-        )
         for name, value in {
             "lam": real_number("lam", self.lam, above=0.0),  # its knob is logarithmic
             "k": whole_number("k", self.k, low=1, high=r, why=" (what the spectrum holds)"),
@@ -164,7 +163,7 @@ def dial(
     Dial(40 items, 40 directions, 8 users; lam=100, k=40, exponent=0)
     """
     p, r = _require_spectrum(spectrum).V.shape
-    users = _few_rows("users", _dense("users", users), p, "item")
+    users = _few_rows("users", dense_matrix("users", users), p, "item")
     item_popularity = real_array("item_popularity", item_popularity, ndim=1, dtype=None)
     require_same("item_popularity, one for each item", item_popularity.size, p)
     popularity_rank = np.empty(p, dtype=int)
@@ -186,11 +185,6 @@ def _require_spectrum(spectrum) -> Spectrum:
             "spectrum takes positive singular values (dMat(d) must be invertible), got 0; pass a smaller k"
         )
     return spectrum
-
-
-def _dense(name, value):
-    matrix = real_matrix(name, value)
-    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
 def _few_rows(name, value, columns, column) -> np.ndarray:

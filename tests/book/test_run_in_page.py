@@ -14,7 +14,6 @@ import run_in_page
 import yaml
 
 SHELL = run_in_page.PARTS / "shell.py"
-PNG = b"\x89PNG"
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from calls import ANY, CALLS, CONSTANTS, ERRORS, FINITE, MAY, RECORDS, REFUSED, SAME, Call
+from inside import parts
 from kinds import KINDS, lists
 
 import cossim_helpers
@@ -102,27 +103,6 @@ def state(value) -> object:
     return type(value)
 
 
-def arrays(value):
-    """All arrays in a value."""
-    if isinstance(value, np.ndarray):
-        yield value
-    elif sp.issparse(value):
-        yield from (part for part in vars(value).values() if isinstance(part, np.ndarray))
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from arrays(one)
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from arrays(one)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for one in dataclasses.fields(value):
-            yield from arrays(getattr(value, one.name))
-    elif isinstance(value, memoryview):
-        yield np.asarray(value)
-    elif hasattr(value, "to_numpy") and getattr(value, "ndim", 0):
-        yield value.to_numpy()
-
-
 def flat(value, path=""):
     """(path, array) of all numbers, and (path, value) of all else in a result."""
     if sp.issparse(value):
@@ -189,9 +169,9 @@ def run(function, arguments) -> Outcome:
     if changed:
         found.harm = f"changed {', '.join(changed)}"
     passed = [value for value in arguments.values() if not dataclasses.is_dataclass(value)]  # those are frozen
-    own = [one for value in passed for one in arrays(value) if one.size]
+    own = [one for value in passed for _, one in parts(value) if one.size]
     if found.error is None and any(
-        np.may_share_memory(a, b) and np.shares_memory(a, b) for a in arrays(found.result) for b in own
+        np.may_share_memory(a, b) and np.shares_memory(a, b) for _, a in parts(found.result) for b in own
     ):
         found.harm = "the result holds memory of the caller's"
     return found

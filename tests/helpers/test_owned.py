@@ -3,11 +3,11 @@
 import copy
 import dataclasses
 import pickle
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from inside import parts
 
 import cossim_helpers
 from cossim_helpers import (
@@ -112,23 +112,6 @@ WITHOUT_ARRAYS = {
     *("Comparison", "CosineModel", "Determined", "EmbeddingAudit", "Hubness"),
     *("Recipe", "Stability", "VarianceShares", "Verdict", "Yardsticks"),
 }
-
-
-def parts(value, name="it"):
-    """(where, array) of each array that an object holds, at any depth."""
-    if isinstance(value, np.ndarray):
-        yield name, value
-    elif sp.issparse(value):
-        yield from ((f"{name}.{part}", getattr(value, part)) for part in ("data", "indices", "indptr"))
-    elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from parts(one, f"{name}[{key!r}]")
-    elif isinstance(value, (tuple, list)):
-        for place, one in enumerate(value):
-            yield from parts(one, f"{name}[{place}]")
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            yield from parts(getattr(value, field.name), f"{name}.{field.name}")
 
 
 def test_each_public_dataclass_is_frozen_and_in_one_of_the_tables():

@@ -224,9 +224,6 @@ def test_a_real_number_is_a_float(value):
     assert type(check.penalty(value)) is float
 
 
-BOUNDS = {"at_least": 1.0, "above": 0.0, "at_most": 3.0, "below": 4.0}
-
-
 @pytest.mark.parametrize(
     ("bounds", "value", "words"),
     [
@@ -326,8 +323,9 @@ def test_signs():
 
 @pytest.mark.parametrize("form", [np.array, sp.csr_array])
 def test_zeros_and_ones(form):
-    found = check.zero_one_matrix("X", form([[0, 1], [1, 1]]))
-    assert type(found) is np.ndarray and found.dtype == np.float64 and found.tolist() == [[0, 1], [1, 1]]
+    for made in (check.zero_one_matrix, check.dense_matrix):
+        found = made("X", form([[0, 1], [1, 1]]))
+        assert type(found) is np.ndarray and found.dtype == np.float64 and found.tolist() == [[0, 1], [1, 1]]
     for other in (2.0, 0.5, -1.0):
         words = f"X takes 0 and 1 only, got {other:g}"
         refused(ValueError, words, lambda other=other: check.zero_one_matrix("X", form([[0, 1], [other, 3.0]])))
