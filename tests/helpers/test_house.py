@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,9 +135,16 @@ def test_the_package_loads_numpy_yaml_and_three_parts_of_scipy():
     assert {part for part in parts if not part.startswith("_")} - {"version"} == OF_SCIPY
 
 
+def test_the_readme_says_where_each_module_is():
+    text = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([a-z_]+)/?`", text.partition("## What is where")[2]))
+    named = {module.parts[0].removesuffix(".py") for module in MODULES} - {"__init__", "__main__"}
+    assert not named - told - {"trained", "widget"}, "README.md, What is where"  # these two have a row of their own
+
+
 def test_tests_stand_where_one_looks_for_them():
     tests = Path(__file__).parents[1]
-    others = {"calls.py", "instances.py", "kinds.py", "oracles.py", "strategies.py"}
+    others = {"calls.py", "inside.py", "instances.py", "kinds.py", "oracles.py", "strategies.py"}
     assert {path.name for path in tests.glob("*.py")} == others
     public = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_")}
     assert public <= {path.stem.removeprefix("test_") for path in (tests / "helpers").glob("test_*.py")}
