@@ -13,6 +13,7 @@ from cossim_helpers import (
     minimize_factor_penalty,
     minimize_factors,
     minimize_product_penalty,
+    objectives,
     product_penalty_gradient,
     product_penalty_objective,
     solve_factor_penalty,
@@ -139,6 +140,25 @@ def test_an_end_above_what_zero_factors_cost_is_an_error(driver, seed):
         driver(X, 1e-3, 3, start=far)
     end = driver(np.zeros((4, 8)), 1.0, 3)  # the minimum is 0, and all else above it
     assert abs(end.A @ end.B.T).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("driver", "above"),
+    [
+        (minimize_product_penalty, lambda more: (1.0, -more / 2)),  # ¼ (1 − ab)² + ¼ (ab)² for X = ½, λ = ¼
+        (minimize_factor_penalty, lambda more: (2 * np.sqrt(more), 0.0)),  # ¼ (1 − ab)² + ¼ (¼ a² + b²)
+        (minimize_factor_penalty, lambda more: (0.0, np.sqrt(more))),
+    ],
+)
+def test_how_far_above_is_an_error(driver, above, monkeypatch):
+    for more in (1e-7, 1e-5):
+        end = [np.array([[number]]) for number in above(more)]
+        monkeypatch.setattr(objectives, "_lbfgs", lambda *ignored, end=end: end)
+        if more == 1e-7:
+            assert driver([[0.5]], 0.25, 1).A == end[0]
+        else:
+            with pytest.raises(RuntimeError, match=r"the value is 1\.00001 ‖X‖²"):
+                driver([[0.5]], 0.25, 1)
 
 
 def test_no_minimum_and_no_number():
