@@ -19,9 +19,7 @@ def near_one(X, far: int = 400):
 
 def times_power(X, exponent):
     """X · 2^exponent, of an array or of the entries of a CSR array."""
-    if not sp.issparse(X):
-        return np.ldexp(X, exponent)
-    return sp.csr_array((np.ldexp(X.data, exponent), X.indices, X.indptr), shape=X.shape)
+    return with_values(X, np.ldexp(values(X), exponent))
 
 
 def held(takes: str, X, exponent=0):
@@ -64,13 +62,12 @@ def columns_near_one(M):
     exponents = np.frexp(sizes(M, 0))[1]
     if abs(exponents).max() < 250:
         return M
-    return times_power(M, -(exponents[M.indices] if sp.issparse(M) else exponents))
+    return times_power(M, -of_each_column(M, exponents))
 
 
 def over_rows(M, lengths):
     """Row i over lengths[i] > 0."""
-    lengths = of_each(M, lengths)
-    return sp.csr_array((M.data / lengths, M.indices, M.indptr), shape=M.shape) if sp.issparse(M) else M / lengths
+    return with_values(M, values(M) / of_each(M, lengths))
 
 
 def rows_of_product(X, M, powers=0) -> np.ndarray:
@@ -107,7 +104,7 @@ def _far_product(X, M, powers):
     """The rows of X M, and the exponents of the powers of two that each is to be multiplied by."""
     own = np.frexp(sizes(M, 1))[1]
     of_row = np.where(M.any(axis=1), own + powers, _NONE)
-    here = of_row[X.indices] if sp.issparse(X) else of_row
+    here = of_each_column(X, of_row)
     of_term = np.where(values(X) != 0, np.frexp(values(X))[1] + here, _NONE)
     if sp.issparse(X):
         largest = np.full(X.shape[0], _NONE)
@@ -137,6 +134,11 @@ def values(X) -> np.ndarray:
     return X.data if sp.issparse(X) else np.asarray(X)
 
 
+def with_values(X, new):
+    """`new` in the places of the stored entries of X; what comes back shares nothing with X."""
+    return sp.csr_array((new, X.indices.copy(), X.indptr.copy()), shape=X.shape) if sp.issparse(X) else new
+
+
 def _moderate(X) -> bool:
     """Whether the numbers of X that are not 0 have sizes from 2^−400 to 2^400."""
     sizes = abs(values(X))
@@ -146,3 +148,8 @@ def _moderate(X) -> bool:
 def of_each(M, of_rows):
     """What belongs to the row of each entry of M."""
     return np.repeat(of_rows, np.diff(M.indptr)) if sp.issparse(M) else of_rows[:, None]
+
+
+def of_each_column(M, of_columns):
+    """What belongs to the column of each entry of M."""
+    return of_columns[M.indices] if sp.issparse(M) else of_columns

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import logsumexp
 
-from ._scales import columns_near_one, over_rows, require_digits, rows_near_one, values
+from ._scales import columns_near_one, of_each_column, over_rows, require_digits, rows_near_one, values, with_values
 from ._validation import non_negative, positive, real_array, real_matrix, real_number, require_same, true_or_false
 from .spectra import item_gram
 
@@ -69,7 +69,7 @@ def activity_normalized(X, exponent: float = 1.0) -> np.ndarray | sp.csr_array:
         For NaN, infinite or negative values, or an exponent that leads beyond what a float holds.
     """
     X, exponent = non_negative("X", real_matrix("X", X)), real_number("exponent", exponent)
-    rows = rows_near_one(X.copy())  # x_u / k_u^e = (x_u / k_u) k_u^{1 − e}, where x_u / k_u has no unit
+    rows = rows_near_one(X)  # x_u / k_u^e = (x_u / k_u) k_u^{1 − e}, where x_u / k_u has no unit
     total = rows.sum(axis=1)
     shares = over_rows(rows, np.where(total > 0, total, 1.0))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -140,10 +140,7 @@ def inverse_propensity_scaled(X, propensity) -> np.ndarray | sp.csr_array:
     require_same("propensity, one for each column of X", propensity.size, X.shape[1])
     positive("propensity", propensity)
     with np.errstate(over="ignore"):
-        quotients = values(X) / (propensity[X.indices] if sp.issparse(X) else propensity)
-    result = (
-        sp.csr_array((quotients, X.indices.copy(), X.indptr.copy()), shape=X.shape) if sp.issparse(X) else quotients
-    )
+        result = with_values(X, values(X) / of_each_column(X, propensity))
     require_digits("X and propensity take numbers whose quotients floats hold", X, result, axis=0)
     return result
 
