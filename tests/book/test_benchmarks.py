@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import timings
+from markdown_it.common.utils import unescapeAll
 
 from benchmarks.measure import interleaved, row
 from benchmarks.peers import FAST, LARGEST_GRAM, NEEDS, OURS, PEERS, objective_gap, projector_error, why_not
@@ -81,14 +82,9 @@ def test_the_page_shows_every_group_once():
     assert len(shown) == len(set(shown)) and set(shown) == stored
 
 
-def shown_by(markdown):
-    """A text without the backslashes that keep its signs from being markup."""
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown)
-
-
 def test_a_table_holds_each_row_with_its_reason():
     for data, threads, _ in groups(SPECTRA):
-        text = shown_by(timings.listed(ROOT, "spectra.csv", data, threads))
+        text = unescapeAll(timings.listed(ROOT, "spectra.csv", data, threads))
         for kernel, rows in timings.chosen(SPECTRA, data, threads).items():
             assert f"kernel: {kernel}." in text
             for one in rows:
@@ -134,7 +130,7 @@ def test_a_table_says_of_what_it_is_and_has_as_many_heads_as_cells(tmp_path):
     def table(*rows):
         lines = [",".join(rows[0]), *(",".join(one.values()) for one in rows)]
         (folder / "some.csv").write_text("\n".join(lines), encoding="utf-8")
-        return shown_by(timings.listed(tmp_path, "some.csv", "one", "1"))
+        return unescapeAll(timings.listed(tmp_path, "some.csv", "one", "1"))
 
     judged, plain = table(a_row(), a_row(threads="2")), table(a_row(projector_error="", objective_gap=""))
     assert "12,000 × 345, 67,890 numbers, k = 8. Threads: 1. OpenBLAS kernel: Zen." in judged

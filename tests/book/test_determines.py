@@ -6,6 +6,7 @@ from pathlib import Path
 import determines
 import pytest
 import yaml
+from markdown_it.common.utils import unescapeAll
 
 from cossim_helpers import LOSSES, determined
 from tools import toc
@@ -54,14 +55,9 @@ def test_each_loss_is_a_case_of_the_guide():
     assert cases - {""} == set(re.findall(r"^You are \*\*case (\w)\*\*\.$", DECIDE, re.MULTILINE))
 
 
-def shown_by(markdown):
-    """A text without the backslashes that keep its signs from being markup."""
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown)
-
-
 def test_the_guide_lists_every_loss():
     assert "```{determined}\n```" in DECIDE
-    listed = shown_by(determines.listed(LOSSES))
+    listed = unescapeAll(determines.listed(LOSSES))
     assert all(f"**{determined(loss).label}**" in listed for loss in LOSSES)
     assert [listed.count(f"**{determined(loss).label}**") for loss in LOSSES] == [1] * len(LOSSES)
 
@@ -70,7 +66,7 @@ def test_the_guide_lists_every_loss():
 def test_the_listed_verdicts_are_those_of_the_table(loss):
     verdicts = determined(loss).verdicts
     _, value, order, rule = re.split(
-        r"\n  - ", shown_by(determines.listed([loss])).split("* - ")[2].removesuffix("\n```")
+        r"\n  - ", unescapeAll(determines.listed([loss])).split("* - ")[2].removesuffix("\n```")
     )
     for said, name in ((value, "item_item_value"), (order, "item_item_order")):
         expected = verdicts[name]
