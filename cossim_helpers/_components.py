@@ -32,7 +32,7 @@ def pieces(X):
     users, items = np.argsort(owner, kind="stable"), np.argsort(label, kind="stable")
     items = items[there[items]]
     X = X[users][:, items]
-    squares = np.bincount(owner[users], np.asarray((X * X).sum(axis=1)).ravel(), minlength=1 + label.max())
+    squares = np.bincount(owner[users], (X * X).sum(axis=1))
     for number in sorted(np.unique(label[there]), key=lambda number: -squares[number]):
         rows, columns = (slice(*np.searchsorted(of, [number, number + 1])) for of in (owner[users], label[items]))
         yield X[rows, columns], items[columns], np.sqrt(squares[number])

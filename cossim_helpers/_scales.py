@@ -24,7 +24,7 @@ def times_power(X, exponent):
 
 def held(takes: str, X, exponent=0):
     """X · 2^exponent, if floats hold it: nothing infinite, and digits where X is not 0. `takes` begins the error."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore"):
         result = times_power(X, exponent)
     before, largest = (abs(values(one)).max(initial=0.0) for one in (X, result))
     if not largest < np.inf or (0 < before and largest < TINY):
@@ -49,7 +49,7 @@ def require_digits(takes: str, before, after, axis: int) -> None:
 def sizes(M, axis: int) -> np.ndarray:
     """The largest entry in size of each row (axis=1) or column (axis=0)."""
     largest = abs(M).max(axis=axis)
-    return np.asarray(largest.todense() if sp.issparse(largest) else largest).ravel()
+    return largest.toarray() if sp.issparse(largest) else largest
 
 
 def rows_near_one(M):
@@ -95,7 +95,7 @@ def columns_of_product(X, M) -> tuple[np.ndarray, np.ndarray]:
     for column in M.T:  # one by one, as each has scales of its own
         part, of_row = _far_product(X, column[:, None], 0)
         size = np.where(part[:, 0] != 0, np.frexp(part[:, 0])[1] + of_row, _NONE).max()
-        parts.append(np.ldexp(part[:, 0], np.maximum(of_row - size, _NONE)))
+        parts.append(np.ldexp(part[:, 0], of_row - size))
         exponents.append(size)
     return np.column_stack(parts), np.array(exponents)
 
@@ -125,7 +125,7 @@ def balanced(A, B):
         return A, B, 0, np.zeros(len(of_A), int)
     there = there_A & there_B
     top = int((of_A + of_B)[there].max()) if there.any() else 0
-    of_A = np.where(there_A, of_A, top - np.where(there_B, of_B, 0))
+    of_A = np.where(there_A, of_A, top - of_B)
     return np.ldexp(A, -of_A), np.ldexp(B, of_A - top), top, of_A
 
 

@@ -40,6 +40,18 @@ def test_each_component_is_a_piece_the_largest_first(form, seed):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_users_and_items_of_a_piece_keep_their_order(form):
+    """Else sums would round in another order on another machine, whose sort leaves ties as it likes."""
+    X, owner = communities(np.random.default_rng(0), (90, 40), (120, 60), (30, 20))
+    for number in range(3):
+        X[np.argmax(X[:, owner == number].any(axis=1)), owner == number] = 1.0
+    for part, items, _ in _components.pieces(form(X)):
+        np.testing.assert_array_equal(items, np.flatnonzero(owner == owner[items[0]]))
+        rows = dense(part)
+        np.testing.assert_array_equal(rows[rows.any(axis=1)], X[X[:, items].any(axis=1)][:, items])
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_one_piece_is_not_cut_and_loses_its_empty_items(form):
     X = np.array([[0.0, 1, 2, 0], [0, 0, 3, 0], [0, 0, 0, 0]])
     [(part, items, size)] = _components.pieces(form(X))

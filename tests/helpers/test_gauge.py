@@ -83,6 +83,32 @@ def test_within_1e_10_includes_1e_10(factors):
     np.testing.assert_array_equal(rotate(factors, R).A, factors.A @ R)
 
 
+@pytest.mark.parametrize("power", [-300, 300, -249])
+def test_powers_of_two_in_G_come_back_in_B(factors, rng, power):
+    """Of G and of B alike: (A 2^e G, B 2^−e G⁻ᵀ), whether or not squares of 2^e are floats, to the last digit."""
+    G = rng.standard_normal((3, 3))
+    moderate, far = reparameterize(factors, G), reparameterize(factors, np.ldexp(G, power))
+    np.testing.assert_array_equal(far.A, np.ldexp(moderate.A, power))
+    np.testing.assert_array_equal(far.B, np.ldexp(moderate.B, -power))
+    large = reparameterize(Factors(factors.A, np.ldexp(factors.B, power)), G)
+    np.testing.assert_array_equal(large.B, np.ldexp(moderate.B, power))
+
+
+def test_columns_that_no_float_holds_are_refused(factors):
+    """Too large, or short of digits in one column, though each row keeps other numbers that have all of theirs."""
+    small = Factors(factors.A * [1e-300, 1.0, 1.0], factors.B)
+    for given, d in ((factors, [1e-310, 1, 1]), (factors, [1, 1e308, 1e308]), (small, [1e-20, 1, 1])):
+        given = Factors(1e3 * given.A, given.B)
+        with pytest.raises(ValueError, match=r"^d takes numbers by which floats hold the A D and B D⁻¹ of factors"):
+            rescale(given, d)
+
+
+@pytest.mark.parametrize("R", [1e200 * np.eye(3), [[1e200, 1e200, 0], [1e200, -1e200, 0], [0, 0, 1]]])
+def test_an_R_whose_squares_overflow_is_refused_without_a_warning(factors, R):
+    with pytest.raises(ValueError, match=r"^R takes an orthogonal matrix, got max\|RᵀR − I\| = (inf|nan)$"):
+        rotate(factors, R)
+
+
 def test_factors_are_compared_and_hashed_as_objects(factors):
     other = Factors(factors.A, factors.B)
     assert factors == factors and factors != other and len({factors, other, factors}) == 2

@@ -38,6 +38,19 @@ def test_cosine_against_the_double_loop(rng):
     np.testing.assert_allclose(cosine_similarity(P), cosine_by_loops(P, P), atol=1e-14)
 
 
+def test_rounding_never_leads_beyond_one(rng):
+    """Of 2,000 rows and what lies opposite to them, hundreds have a product beyond ±1 in the last digit."""
+    P = rng.standard_normal((2_000, 5))
+    unit = P / np.linalg.norm(P, axis=1)[:, None]
+    assert (np.einsum("ij,ij->i", unit, unit) > 1).sum() > 100
+    for sign in (1, -1):
+        found = cosine_similarity(P, sign * 3 * P)
+        assert abs(found).max() == 1.0
+        np.testing.assert_allclose(np.diag(found), sign, rtol=1e-15)
+    P[7] = 0.0
+    np.testing.assert_array_equal(np.diag(cosine_similarity(P)), P.any(axis=1))  # to the last digit
+
+
 def test_zero_rows_have_cosine_zero_even_with_themselves():
     cosine = cosine_similarity([[0.0, 0.0], [1.0, 2.0]])
     np.testing.assert_allclose(cosine, [[0, 0], [0, 1]], atol=1e-15)

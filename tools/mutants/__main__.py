@@ -46,7 +46,6 @@ ELSEWHERE = {  # tests of a module besides those of its name
     "_owned": "similarity",
     "_ranks": "fibers",
     "_routes": "spectra",
-    "_scales": "extremes gauge remedies similarity objectives data_remedies",
     "widget.cones": "cone",
     "widget.dials": "dial",
     "widget.payload": "dial",
