@@ -57,7 +57,7 @@ def _without_empty(X, there):
         return X
     place = np.cumsum(there, dtype=X.indices.dtype) - 1
     indptr = np.append(X.indptr[:-1][used], X.indptr[-1:])
-    return unchecked_csr(X.data, place[X.indices], indptr, int(there.sum()))
+    return unchecked_csr(X.data, place[X.indices], indptr, there.sum())
 
 
 def _in_one_piece(pattern, there):
@@ -73,5 +73,5 @@ def _in_one_piece(pattern, there):
 def _linked(pattern, items):
     """The items of all users who have one of `items`."""
     if sp.issparse(pattern):
-        return pattern.T @ (pattern @ items.astype(np.float32)) > 0
+        return pattern.T @ (pattern @ items) > 0
     return pattern[pattern[:, items].any(axis=1)].any(axis=0)

@@ -91,6 +91,10 @@ def test_empty_users_are_left_out_where_the_smaller_side_is_large(users, shape, 
     found = _components._without_empty(sp.csr_array(X), X.any(axis=0))
     expected = X[:, X.any(axis=0)]
     np.testing.assert_array_equal(found.toarray(), expected[X.any(axis=1)] if users else expected)
+    assert found.indices.dtype == found.indptr.dtype == np.int32
+    filled = np.where(X.any(axis=1)[:, None], 1.0, 0.0) * np.arange(1.0, 1 + shape[1])  # no item is empty
+    found = _components._without_empty(sp.csr_array(filled), np.ones(shape[1], bool))
+    np.testing.assert_array_equal(found.toarray(), filled[X.any(axis=1)] if users else filled)
     full = sp.csr_array(np.ones(shape))
     assert _components._without_empty(full, np.ones(shape[1], bool)) is full
 
