@@ -125,6 +125,16 @@ def test_one_more_user_is_no_rounding(form):
     assert routes.low_rank(form(X + 1e-12 * np.random.default_rng(2).standard_normal(X.shape))) is None
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_is_no_rounding(form, seed):
+    """Noise of full rank, half as much again as the bound lets pass: 0.1 · 300 u of the largest column of X Q."""
+    rng = np.random.default_rng(seed)
+    X = planted_svd(np.linspace(2, 1, 9), 300, 256, np.random.default_rng(0))[0]
+    assert routes.low_rank(form(X)) is not None
+    assert routes.low_rank(form(X + 6.5e-17 * rng.standard_normal(X.shape))) is None
+
+
 # --- the items that belong together ---
 
 
