@@ -28,7 +28,6 @@ def dense_gram(X, k):
 
 
 def sparse_gram(X, k):
-    X = sp.csr_array(X)
     return _from_gram(X, (X.T @ X if X.shape[0] >= X.shape[1] else X @ X.T).toarray(), k)
 
 

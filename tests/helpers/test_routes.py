@@ -31,6 +31,41 @@ def test_squares_of_row_lengths_do_not_overflow(monkeypatch):
     assert X.indptr.dtype == np.int32 and routes.cheapest_route(X, 6_000) == "dense gram"
 
 
+@pytest.mark.parametrize(
+    ("shape", "dense", "expected"),
+    [
+        ((6, 20), 100 / 720, "sparse gram"),  # 20 pairs in columns, 400 in rows, of X Xᵀ as of (Xᵀ)ᵀXᵀ
+        ((20, 6), 100 / 720, "sparse gram"),
+        ((8, 8), 30 / 512, "dense gram"),  # 64 pairs in rows, 8 in columns
+    ],
+)
+def test_pairs_are_counted_along_the_longer_side(shape, dense, expected, monkeypatch):
+    for name, seconds in (("dense product", dense), ("eigenpairs", 0.0), ("sparse product", 1.0)):
+        monkeypatch.setitem(routes.SECONDS, name, seconds)
+    X = np.zeros(shape)
+    X[(slice(None), 3) if shape[0] > shape[1] else 3] = 1.0  # a user who has all items, or an item that all users have
+    assert routes.cheapest_route(sp.csr_array(X), 2) == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.23, "sparse gram"), (0.2, "lanczos")])
+def test_lanczos_takes_entries_and_both_sides_for_each_pair(seconds, expected, monkeypatch):
+    """2 (20 + 20 + 6) · 0.23 = 21.2 and 18.4 · 1, beside 20 pairs of entries."""
+    costs = {"dense product": 9.0, "eigenpairs": 0.0, "sparse product": 1.0, "Lanczos vector": seconds}
+    monkeypatch.setattr(routes, "SECONDS", costs)
+    monkeypatch.setattr(routes, "LANCZOS_FROM", 5)
+    monkeypatch.setattr(routes, "LANCZOS_SHARE", 1)
+    X = np.zeros((20, 6))
+    X[:, 3] = 1.0
+    assert routes.cheapest_route(sp.csr_array(X), 2) == expected
+
+
+def test_lanczos_is_not_for_many_pairs_of_many_entries():
+    """Of 2,001² and 10⁶ entries: 199 pairs would take 4 s, all of a dense Gram matrix 1.8 s."""
+    ends = np.minimum(500 * np.arange(2_002), 1_000_000)
+    X = sp.csr_array((np.ones(1_000_000), np.tile(np.arange(500), 2_000), ends), shape=(2_001, 2_001))
+    assert routes.cheapest_route(X, 199) == "dense gram" and routes.cheapest_route(X, 20) == "lanczos"
+
+
 # --- from eigenpairs of the smaller Gram matrix ---
 
 
@@ -182,8 +217,22 @@ def test_zeros_of_a_piece_and_missing_ones_keep_their_order():
     np.testing.assert_array_equal(V, np.eye(4)[:, [0, 2, 3, 1]])
 
 
+@pytest.mark.parametrize("k", [50, 100, 130, 150])
+@pytest.mark.parametrize("low", [0.0, -1e-20])
+def test_many_ties_keep_the_order_of_their_pieces(k, low):
+    """Ones, then zeros, each in the order of the pieces, then empty items; these before what is below 0."""
+    items, values = np.arange(100), np.where(np.arange(100) % 2, 1.0, low)
+    pieces = [(items[i : i + 1], values[i : i + 1], np.eye(1)) for i in range(100)]
+    found, V = routes.joined(pieces, 150, k)
+    order = [*items[1::2], *items[::2]][:k]
+    order = np.array(order + list(range(100, k)) if low == 0 else order[:50] + list(range(100, k)) + order[50:])
+    np.testing.assert_array_equal(found, np.append(values, np.zeros(50))[order])
+    np.testing.assert_array_equal(V, np.eye(150)[:, order])
+
+
 @pytest.mark.parametrize(
-    ("reached", "columns", "many"), [(6, 2, 4), (6, 2, 1), (4, 2, 4), (4, 2, 3), (4, 1, 5), (6, 5, 1)]
+    ("reached", "columns", "many"),
+    [(6, 2, 4), (6, 2, 1), (4, 2, 4), (4, 2, 3), (4, 1, 5), (6, 5, 1), (3, 2, 2), (2, 1, 3)],
 )
 def test_a_complement_is_orthonormal_and_of_empty_items_first(reached, columns, many):
     V = np.zeros((6, columns))
@@ -208,6 +257,7 @@ def test_a_complement_is_orthonormal_and_of_empty_items_first(reached, columns, 
         ([-1.0, 1.0, 0.0], True),
         ([1.0, -1.0, 0.0], False),
         ([-(1 - 0.9e-6), 1.0, 0.0], True),  # within rounding of the largest: the first
+        ([-(1 - 1e-6), 1.0, 0.0], True),
         ([-(1 - 1.1e-6), 1.0, 0.0], False),
         ([0.0, -1e-300, 0.0], True),
         ([-0.0, 0.0, -0.0], False),
