@@ -12,7 +12,7 @@ FORMS = [np.asarray, sp.csr_array]
 
 @pytest.mark.parametrize("form", FORMS)
 def test_parts_of_blocks_add_up_to_the_part_of_all_rows(form):
-    cuts = [form(X[:2]), X[2:2], form(X[2:3]), form(X[3:])]
+    cuts = [form(X[:2]), form(X[2:3]), X[3:3], form(X[3:])]
     Q = np.random.default_rng(1).standard_normal((4, 2))
     for part, settings in ((_blocks.gram_part, {}), (_blocks.product_part, {"Q": Q})):
         parts = [part(block, name="X", p=4, **settings) for block in cuts]
@@ -21,6 +21,7 @@ def test_parts_of_blocks_add_up_to_the_part_of_all_rows(form):
             rows, total = _blocks.added(some)
             assert rows == sum(n for n, _ in some)
             np.testing.assert_allclose(total, sum(array for _, array in some), rtol=1e-14)
+        assert [part(block, name="X", p=4, **settings)[0] for block in cuts] == [2, 1, 0, 4]
         expected = X.T @ X if part is _blocks.gram_part else X.T @ (X @ Q)
         np.testing.assert_allclose(total, expected, rtol=1e-12)
         for (_, array), was in zip(parts, before, strict=True):
@@ -30,7 +31,9 @@ def test_parts_of_blocks_add_up_to_the_part_of_all_rows(form):
     np.testing.assert_allclose(R.T @ R, X.T @ X, rtol=1e-12)
     np.testing.assert_array_equal(np.tril(R, -1), 0.0)
     assert _blocks.triangle_part(form(X), name="X", p=4)[1].shape == (4, 4)
-    assert _blocks.triangle_part(form(X[:, :2].astype(np.int8)), name="X", p=2)[1].dtype == np.float64
+    for dtype in (np.int8, np.float32):  # of few rows, too, which are their own triangle
+        assert _blocks.triangle_part(form(X[:, :2].astype(dtype)), name="X", p=2)[1].dtype == np.float64
+        assert _blocks.triangle_part(form(X[:2].astype(dtype)), name="X", p=4)[1].dtype == np.float64
 
 
 @pytest.mark.parametrize("form", FORMS)
