@@ -505,6 +505,13 @@ def test_products_that_lost_their_digits_are_refused(sizes):
         canonical_item_vectors(P * sizes[0], Q * sizes[1])
 
 
+def test_products_keep_their_digits_down_to_the_bound_and_no_further():
+    for size in (1e-290, 3e-287):
+        assert abs(canonical_item_vectors([[1.0]], [[size]], centered=False)).item() == size
+    with pytest.raises(ValueError, match="whose products a float holds"):
+        canonical_item_vectors([[1.0]], [[0.9e-290]], centered=False)
+
+
 def test_items_that_no_user_sees_are_zero():
     P, Q = np.outer([1.0, 2, 3], [1, 0]), np.outer([1.0, -1, 4], [0, 1])
     assert not canonical_item_vectors(P, Q).any() and not canonical_item_vectors(P, Q, centered=False).any()

@@ -177,6 +177,14 @@ def test_one_item_nearly_on_the_axis_is_enough_to_refuse():
     slide_cone([[1.0, 0, 0]], around(1.02e-7, 1.09e-7), 0.5)
 
 
+@pytest.mark.parametrize("sine", [1.2e-7, 1e-6, 1e-4])
+def test_many_items_on_a_thin_cone_open_into_unit_vectors(sine):
+    _, P, Q, axis = one_sided(6, height=np.sqrt((1 - sine) * (1 + sine)))
+    moved = slide_cone(P, Q, 0.6, scale=1 / sine)
+    np.testing.assert_allclose(lengths(moved.Q), 1, rtol=1e-14)
+    assert np.ptp(moved.Q @ axis) < 1e-14 / sine  # the axis is known to the rounding of the items, over their distances
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
 def test_scales_far_from_one_move_as_one_does(scale):
     _, P, Q, _ = one_sided(4)

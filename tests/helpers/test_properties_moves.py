@@ -146,7 +146,7 @@ def test_a_move_takes_what_rounding_leaves_of_its_bounds():
 def test_a_thin_cone_opens_into_unit_vectors(sine, k, seed, height):
     P, Q, _ = on_a_cone(k, 3, seed, np.sqrt((1 - sine) * (1 + sine)))
     moved = slide_cone(P, Q, height, scale=1 / sine)
-    np.testing.assert_allclose(np.linalg.norm(moved.Q, axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(moved.Q, axis=1), 1, rtol=1e-12)
     assert by_user(moved.scale * P @ moved.Q.T - P @ Q.T / sine) < 1e-14 / sine**2
 
 
