@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cossim_helpers
@@ -199,3 +200,10 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
 )
 def test_a_text_without_encoding_is_found(call, found):
     assert bool(without_encoding(call)) is found
+
+
+def test_an_absolute_tolerance_has_no_relative_one_besides():
+    np.testing.assert_allclose(1e5 + 1e-9, 1e5, atol=1e-12)
+    np.testing.assert_allclose(1 + 1e-8, 1)
+    with pytest.raises(AssertionError, match="atol=1e-12"):
+        np.testing.assert_allclose(1 + 1e-9, 1, atol=1e-12)
