@@ -1,5 +1,6 @@
 import itertools
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from cossim_helpers import check, check_at_least, check_at_most, check_differs
-from cossim_helpers._check_lines import counted
+from cossim_helpers._check_lines import counted, say
 
 ID = "eq3-rescaling"
 
@@ -271,3 +272,9 @@ def test_the_message_names_the_place_that_is_furthest_off():
 def test_one_infinite_number_among_others_is_refused():
     with pytest.raises(AssertionError, match="NaN or infinite"):
         check_at_most(ID, [0.0, -np.inf], 1.0)
+
+
+def test_where_nobody_has_loaded_ipython_a_line_is_printed_at_once(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "IPython")
+    say("a line")
+    assert capsys.readouterr().out == "a line\n"

@@ -91,6 +91,15 @@ def test_layer_norm_by_loops():
     np.testing.assert_allclose(layer_norm(E).var(axis=1), 1, atol=1e-12)
 
 
+def test_what_is_nearly_constant_keeps_its_direction():
+    """Each row is judged by its own size, and by what differs most, up or down."""
+    eps = np.finfo(float).eps
+    np.testing.assert_array_equal(layer_norm([[0.99, 0.0], [0.5, 0.5 + 12 * eps]])[1], [-1, 1])
+    one_below = layer_norm([[1.0] * 15 + [1 - 100 * eps]])[0]  # 15 times 1/√15, and −√15
+    np.testing.assert_allclose(one_below, [1 / np.sqrt(15)] * 15 + [-np.sqrt(15)], rtol=0.2)
+    np.testing.assert_allclose(layer_norm([[1e200, 0.0], [0.0, 1e-320]]), [[1, -1], [-1, 1]], rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     "cosine", [whitened_cosine, lambda f: spectral_cosine(f, 0.4), lambda f: score_column_cosine(instance(0)[1], f)]
 )
@@ -113,6 +122,8 @@ GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
         (lambda: spectral_cosine(GOOD, 1.1), ValueError, "exponent takes a finite number from 0 to 1, got 1.1"),
         (lambda: fractionally_whitened_cosine(GOOD, -0.1), ValueError, "exponent"),
         (lambda: fractionally_whitened_cosine(GOOD, "1"), TypeError, "exponent"),
+        (lambda: score_row_cosine(np.ones((2, 3)), np.eye(3)), TypeError, "factors takes Factors"),
+        (lambda: layer_norm([[1.0, 0.0]], [1.5e308, 1.0], [1.5e308, 0.0]), ValueError, "gain and bias take"),
         (lambda: layer_norm([[2.0, 2.0], [1.0, 0.0]]), ValueError, "got 1 constant row"),
         (lambda: layer_norm([[1.0, 0.0]], gain=[1.0]), ValueError, "gain, one entry"),
     ],
