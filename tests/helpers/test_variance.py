@@ -164,3 +164,20 @@ def test_shares_are_frozen():
     shares = variance_shares(squared_distances(design(np.random.default_rng(3), 3, 3)))
     with pytest.raises(AttributeError):
         shares.level = 0.0
+
+
+@pytest.mark.parametrize("confidence", [0.95, 1 - 2**-53])  # 1 plus this one is 2: Student's t is infinite
+@pytest.mark.parametrize("size", [1.0, 2.0**1000, 2.0**-1000])
+def test_runs_that_differ_by_level_alone_leave_no_doubt(size, confidence):
+    level = np.arange(3.0)[:, None] * np.ones(4)
+    found = shares_with_intervals(size * squared_distances(level), confidence)
+    assert found == {"level": (1.0, 1.0, 1.0), "seed": (0.0, 0.0, 0.0), "rest": (0.0, 0.0, 0.0)}
+
+
+def test_the_shares_of_distances_at_the_ends_of_the_floats():
+    D2 = squared_distances(design(np.random.default_rng(0), 3, 4))
+    D2 /= D2.max()
+    for size in (1.5e308, 2.0**-1000):
+        np.testing.assert_allclose(
+            list(vars(variance_shares(size * D2)).values()), list(vars(variance_shares(D2)).values()), rtol=1e-12
+        )
