@@ -77,7 +77,12 @@ def gram_part(block, *, name: str, p: int) -> Part:
 
 
 def product_part(block, Q, *, name: str, p: int) -> Part:
-    block = row_block(name, block, p)
+    """Always by rows, aligned: what comes over a network may be neither, and NumPy turns copies of it round.
+
+    Some kernels of BLAS round a product of columns otherwise.
+    """
+    block, Q = row_block(name, block, p), np.require(Q, requirements="CA")
+    block = block if sp.issparse(block) else np.require(block, requirements="CA")
     return block.shape[0], block.T @ (block @ Q)
 
 

@@ -49,7 +49,8 @@ def low_rank(X):
     """All pairs with σ > 0 of an X of low rank, or None where the rank is no low one.
 
     Rows of X, mixed at random, span all of its rows if the rank is below their number. What they leave over of random
-    vectors tells whether it is; the bound is what a full SVD takes for zero, with a factor of 10 to spare.
+    vectors tells whether it is; the bound is what a full SVD takes for zero, with a factor of 10 to spare. Near their
+    number rounding may hide a low rank: then more rows are mixed, or the caller takes another route.
     """
     rng, width = np.random.default_rng(0), 32
     while (width := 2 * width) <= min(X.shape) // 4:

@@ -79,6 +79,6 @@ def shares_with_intervals(squared_distance, confidence: float = 0.95) -> dict[st
         estimate = getattr(whole, name)
         pseudo = S * estimate - (S - 1) * np.array([getattr(one, name) for one in without])
         error = pseudo.std(ddof=1) / np.sqrt(S)
-        half = stdtrit(S - 1, (1 + confidence) / 2) * error if error > 0 else 0.0  # infinite where 1 + confidence is 2
+        half = -stdtrit(S - 1, (1 - confidence) / 2) * error  # the lower tail: 1 + confidence may round to 2
         result[name] = (estimate, max(estimate - half, 0.0), min(estimate + half, 1.0))
     return result

@@ -194,8 +194,14 @@ def remove(folder):
         shutil.rmtree(folder)
 
 
+def obedient(command):
+    """The command, run by a process that has given up that root may write everywhere."""
+    ours = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); from tools import matrix; matrix.obey_modes()"
+    return [sys.executable, "-c", f"{ours}; os.execv(sys.argv[1], sys.argv[1:])", *map(str, command)]
+
+
 def obey_modes():
-    """What a process does before it runs a program: give up that root may write everywhere."""
+    """What a process does before it runs a program. No preexec_fn: it forks, and JAX warns of forks."""
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in OVERRIDES if os.geteuid() == 0 else ():
         if libc.prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
@@ -205,8 +211,8 @@ def obey_modes():
 def refuse_writing(folder):
     """Raise NotRun if a process could write in a folder that is read-only."""
     with contextlib.suppress(subprocess.SubprocessError):  # raised where obey_modes() raises
-        command = [sys.executable, "-c", "import os; print(os.access('.', os.W_OK))"]
-        if subprocess.check_output(command, cwd=folder, preexec_fn=obey_modes, text=True).strip() == "False":
+        command = obedient([sys.executable, "-c", "import os; print(os.access('.', os.W_OK))"])
+        if subprocess.check_output(command, cwd=folder, text=True).strip() == "False":
             return
     raise NotRun("this user writes whatever the mode of a folder says")
 
@@ -284,15 +290,15 @@ def tested(environment, python, folder, variables, place, tests):
     report, log = place / "report.xml", place / "log.txt"
     report.unlink(missing_ok=True)
     command = [python, "-m", "pytest", "--nbval", f"--junitxml={report}", *environment.options]
+    command += tests or environment.tests
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(
-            [*command, *(tests or environment.tests)],
+            command if environment.writable else obedient(command),
             cwd=folder,
             env=variables,
             stdout=out,
             stderr=subprocess.STDOUT,
-            preexec_fn=None if environment.writable else obey_modes,
         )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
