@@ -81,8 +81,8 @@ def product_part(block, Q, *, name: str, p: int) -> Part:
 
     Some kernels of BLAS round a product of columns otherwise.
     """
-    block, Q = row_block(name, block, p), np.require(Q, requirements="CA")
-    block = block if sp.issparse(block) else np.require(block, requirements="CA")
+    block, Q = row_block(name, block, p), np.require(Q, requirements=["C", "A"])
+    block = block if sp.issparse(block) else np.require(block, requirements=["C", "A"])
     return block.shape[0], block.T @ (block @ Q)
 
 

@@ -201,7 +201,12 @@ def test_openblas_says_which_kernel_runs():
     environment = matrix.kernel("Prescott")
     variables = matrix.variables_of(environment, ROOT, ROOT)
     assert (variables["OPENBLAS_CORETYPE"], variables["OPENBLAS_L2_SIZE"]) == ("Prescott", "512")
-    assert matrix.found_core(environment, sys.executable, variables) in ("runs Katmai", "runs Prescott", "runs Katmai Prescott", "runs ")
+    assert matrix.found_core(environment, sys.executable, variables) in (
+        "runs Katmai",
+        "runs Prescott",
+        "runs Katmai Prescott",
+        "runs ",
+    )
 
 
 # Where it runs

@@ -36,9 +36,10 @@ from cossim_helpers import (
     spectrum,
 )
 
-
 # Some tests choose a scheduler of their own while the cluster is there. Dask 2024.12 asks whether that is meant: it is.
-pytestmark = pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler when a distributed client:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Running on a single-machine scheduler when a distributed client:UserWarning"
+)
 
 
 @pytest.fixture(scope="module")
