@@ -131,7 +131,7 @@ class Determined:
         if scale_is_learned is not None:
             learned = true_or_false("scale_is_learned", scale_is_learned)
         needed = {side: a * k * (k + 1) // 2 + b * k + c for side, (a, b, c) in self.vectors.items()}
-        return needed | {"together": needed["together"] + bool(learned and self.unit_items and not self.tied)}
+        return needed | {"together": needed["together"] + (learned and self.unit_items and not self.tied)}
 
 
 def determined(loss: str) -> Determined:
@@ -245,13 +245,13 @@ def canonical_item_vectors(P, Q, *, centered: bool = True, users_centered: bool 
     P, Q = real_array("P", P, ndim=2), real_array("Q", Q, ndim=2)
     centered, users_centered = true_or_false("centered", centered), true_or_false("users_centered", users_centered)
     require_same("Q, with as many columns as P", Q.shape[1], P.shape[1])
-    sizes = [float(abs(M).max()) for M in (P, Q)]
+    sizes = [abs(M).max() for M in (P, Q)]
     (P, of_P), (Q, of_Q) = near_one(P, 250), near_one(Q, 250)
     P = less_the_mean(P) if users_centered else P
     Q = less_the_mean(Q) if centered else Q
     _, size, right = scipy.linalg.svd(triangle(P), full_matrices=False)
-    with np.errstate(over="ignore", invalid="ignore"):
-        along = Q @ right.T
+    along = Q @ right.T
+    with np.errstate(over="ignore"):
         vectors = np.ldexp((along * size) @ right, of_P + of_Q)  # (PᵀP)^{1/2} = right ᵀ dMat(size) right
     seen = along[:, size > len(size) * _EPS * size[0]].any()
     if not np.isfinite(vectors).all() or (seen and abs(vectors).max() < _SMALLEST):

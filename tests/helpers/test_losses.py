@@ -1,8 +1,10 @@
 """The table of losses, each verdict against counted directions and finite moves; the vectors that all models share."""
 
 import copy
+import dataclasses
 import inspect
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from cossim_helpers import (
     score_column_cosine,
     slide_cone,
 )
+from cossim_helpers.losses import _table
 
 BOTH_SCALES = ("infonce-one-sided", "clip", "siglip", "tied-cosine", "matryoshka-unit")
 
@@ -392,6 +395,12 @@ def test_the_rows_are_complete():
         determined("mse")
     with pytest.raises(ValueError, match="k takes"):
         determined("clip").vectors_needed(0)
+    with pytest.raises(TypeError, match="scale_is_learned takes True or False"):
+        determined("clip").vectors_needed(3, scale_is_learned=1)
+    assert determined("squared").vectors_needed(1) == {"users": 1, "items": 1, "together": 2}
+    for learned in (False, True):  # vectors of any length have no scale of their own
+        needed = determined("squared").vectors_needed(3, scale_is_learned=learned)
+        assert needed == {"users": 3, "items": 3, "together": 6}
 
 
 def test_nobody_can_change_a_row_for_all_others():
@@ -400,8 +409,28 @@ def test_nobody_can_change_a_row_for_all_others():
         for mapping in (row.verdicts, row.vectors, row.repair_options):
             with pytest.raises(TypeError, match="does not support item assignment"):
                 mapping["item_item_value"] = None
+        for frozen in (row, row.verdicts["cka"]):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                frozen.answer = "yes"
         for other in (copy.deepcopy(row), pickle.loads(pickle.dumps(row))):
             assert other == row and other is not row
+
+
+def test_a_row_of_the_table_of_losses_owns_what_it_holds():
+    for loss in LOSSES:
+        row = determined(loss)
+        assert all(type(counts) is tuple for counts in row.vectors.values())
+        assert row.sees_diagonal == (loss not in ("tied-cosine", "cosent"))
+        verdicts = dict(row.verdicts)
+        copy = dataclasses.replace(row, verdicts=verdicts)
+        verdicts.clear()
+        assert copy == row
+
+
+def test_the_table_is_read_as_utf_8_whatever_the_locale(monkeypatch):
+    read, given = Path.read_text, []
+    monkeypatch.setattr(Path, "read_text", lambda path, **options: given.append(options) or read(path, **options))
+    assert _table.__wrapped__().keys() == set(LOSSES) and given == [{"encoding": "utf-8"}]
 
 
 @pytest.mark.parametrize(("loss", "counts"), [("clip", (1276, 1277)), ("infonce-one-sided", (1326, 1327))])
@@ -495,6 +524,8 @@ def test_canonical_vectors_at_the_ends_of_the_floats():
     for power in (600, -600):
         with pytest.raises(ValueError, match="whose products a float holds"):
             canonical_item_vectors(P * 2.0**power, Q * 2.0**power)
+    with pytest.raises(ValueError, match=r"got some of up to 2e\+200 and 3e\+200"):  # one product of two
+        canonical_item_vectors([[-2e200], [1.0]], [[-3e200], [1.0]], centered=False)
 
 
 @pytest.mark.parametrize("sizes", [(1e-160, 1e-160), (1e-300, 1e-10), (2e-323, 1.0)])
@@ -507,7 +538,8 @@ def test_products_that_lost_their_digits_are_refused(sizes):
 
 def test_products_keep_their_digits_down_to_the_bound_and_no_further():
     for size in (1e-290, 3e-287):
-        assert abs(canonical_item_vectors([[1.0]], [[size]], centered=False)).item() == size
+        for sign in (1, -1):
+            assert canonical_item_vectors([[1.0]], [[sign * size]], centered=False).item() == sign * size
     with pytest.raises(ValueError, match="whose products a float holds"):
         canonical_item_vectors([[1.0]], [[0.9e-290]], centered=False)
 
@@ -526,3 +558,6 @@ def test_items_at_the_mean_become_zero_and_bad_input_is_refused():
         canonical_item_vectors(np.ones((3, 2)), np.ones((3, 3)))
     with pytest.raises(ValueError, match="Q takes finite numbers"):
         canonical_item_vectors(np.ones((3, 2)), np.full((3, 2), np.nan))
+    for name in ("centered", "users_centered"):
+        with pytest.raises(TypeError, match=f"{name} takes True or False"):
+            canonical_item_vectors([[1.0]], [[1.0]], **{name: 1})

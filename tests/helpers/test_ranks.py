@@ -1,12 +1,10 @@
 """Which singular values count, and the spaces that follow: against values by hand, and general solvers."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import scipy.linalg
 
-from cossim_helpers import LOSSES, _ranks, canonical_item_vectors, determined
+from cossim_helpers import _ranks
 
 
 def test_what_counts_as_0_and_how_near_it_was():
@@ -150,17 +148,3 @@ def test_a_row_is_at_the_mean_within_eight_units_of_the_longest():
     around = _ranks.less_the_mean(np.array([[1.0], [-1.0], [1e-15]]))
     assert around[:2].all() and not around[2].any()
     assert _ranks.less_the_mean(np.array([[1.0], [-1.0]] * 50 + [[5e-15]]))[100] > 0  # however many rows there are
-
-
-def test_a_row_of_the_table_of_losses_owns_what_it_holds():
-    for loss in LOSSES:
-        row = determined(loss)
-        assert all(type(counts) is tuple for counts in row.vectors.values())
-        assert row.sees_diagonal == (loss not in ("tied-cosine", "cosent"))
-        verdicts = dict(row.verdicts)
-        copy = dataclasses.replace(row, verdicts=verdicts)
-        verdicts.clear()
-        assert copy == row
-    for name in ("centered", "users_centered"):
-        with pytest.raises(TypeError, match=f"{name} takes True or False"):
-            canonical_item_vectors([[1.0]], [[1.0]], **{name: 1})
