@@ -77,8 +77,8 @@ def shares_with_intervals(squared_distance, confidence: float = 0.95) -> dict[st
     result = {}
     for name in ("level", "seed", "rest"):
         estimate = getattr(whole, name)
-        pseudo = S * estimate - (S - 1) * np.array([getattr(one, name) for one in without])
-        error = pseudo.std(ddof=1) / np.sqrt(S)
+        left = np.array([getattr(one, name) for one in without])
+        error = (S - 1) * left.std(ddof=1) / np.sqrt(S)  # the pseudo-values differ by S − 1 times as much
         half = -stdtrit(S - 1, (1 - confidence) / 2) * error  # the lower tail: 1 + confidence may round to 2
         result[name] = (estimate, max(estimate - half, 0.0), min(estimate + half, 1.0))
     return result
