@@ -149,7 +149,7 @@ def lift_into_spare(P, Q, G, *, scale: float = 1.0, new_scale: float | None = No
 
 def _solved(G, Q):
     """Rows G⁻¹ z_i."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore"):
         items = np.linalg.solve(G, Q.T).T
         longest = np.linalg.norm(items, axis=1).max()
     if not _SMALLEST < longest < _LARGEST:

@@ -160,6 +160,10 @@ def test_what_is_at_a_bound_of_the_lift():
     for size in (1e-150, 1e150):  # the bounds of lengths
         with pytest.raises(ValueError, match="G takes a matrix by whose inverse"):
             lift_into_spare(one, one, [[size]])
+    with pytest.raises(ValueError, match="G takes a matrix by whose inverse"):  # the longest item counts
+        lift_into_spare(np.eye(2), np.eye(2), np.diag([1e-150, 1e-140]))
+    moved = lift_into_spare(np.eye(2), np.eye(2), 2.0**-498 * np.eye(2))  # 0.8e150, and not what two have together
+    assert moved.scale == 2.0**498
     with pytest.raises(ValueError, match="scale takes a number for which"):
         lift_into_spare(one, one, one, scale=tiny)
     assert lift_into_spare(one, one, one, scale=2 * tiny).scale == 2 * tiny
