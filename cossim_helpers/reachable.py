@@ -65,16 +65,15 @@ def matroid_components(V, *, tolerance: float = 1e-8, zero: float = ZERO) -> np.
     rows = _unit_rows(V, real_number("zero", zero, at_least=0.0, below=1.0))
     tolerance = real_number("tolerance", tolerance, at_least=0.0, below=1.0)
     labels = np.where(rows.any(axis=1), -2, -1)  # −2: not reached yet
-    for label in range(len(rows)):
-        new = np.flatnonzero(labels == -2)[:1]
-        if not new.size:
-            break
+    label = 0
+    while (new := np.flatnonzero(labels == -2)[:1]).size:
         while new.size:
             labels[new] = label
             left = np.flatnonzero(labels == -2)
             chunks = np.array_split(new, -(-new.size // 256))
             reached = [(abs(rows[chunk] @ rows[left].T) > tolerance).any(axis=0) for chunk in chunks]
             new = left[np.any(reached, axis=0)]
+        label += 1
     return labels
 
 
@@ -141,7 +140,7 @@ def comparison_is_determined(V, pair, other, *, tolerance: float = 1e-8) -> bool
     if pair.ndim == other.ndim == 2 and 1 not in (len(pair), len(other)):
         require_same("other, as many pairs as pair", len(other), len(pair))
     single = pair.ndim == other.ndim == 1
-    left, right = np.broadcast_arrays(np.atleast_2d(pair), np.atleast_2d(other))
+    left, right = np.broadcast_arrays(np.atleast_2d(pair), other)
     starts = range(0, len(left), _PAIRS)
     parts = [_determined(rows, left[s : s + _PAIRS].T, right[s : s + _PAIRS].T, tolerance) for s in starts]
     determined = np.concatenate(parts)

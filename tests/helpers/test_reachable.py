@@ -290,6 +290,11 @@ def test_pairs_broadcast_and_chunks_change_nothing():
     np.testing.assert_array_equal(together[4_000:4_200], one_by_one)
     against_one = comparison_is_determined(V, left[0], right[:50])
     np.testing.assert_array_equal(against_one, [comparison_is_determined(V, left[0], b) for b in right[:50]])
+    for one, many in ((left[:1], right[:50]), (left[0], right[:50]), (right[:50], left[:1]), (right[:50], left[0])):
+        found = comparison_is_determined(V, one, many)
+        expected = comparison_is_determined(V, *(np.broadcast_to(pairs, (50, 2)) for pairs in (one, many)))
+        np.testing.assert_array_equal(found, expected)
+    assert comparison_is_determined(V, left[:1], right[:1]).shape == (1,)
     assert 0 < together.sum() < 10_000
 
 

@@ -95,6 +95,9 @@ def test_what_is_nearly_constant_keeps_its_direction():
     """Each row is judged by its own size, and by what differs most, up or down."""
     eps = np.finfo(float).eps
     np.testing.assert_array_equal(layer_norm([[0.99, 0.0], [0.5, 0.5 + 12 * eps]])[1], [-1, 1])
+    with pytest.raises(ValueError, match="got 1 constant row"):  # 8 units of the largest are rounding
+        layer_norm([[1.0, 1 - 16 * eps]])
+    np.testing.assert_array_equal(layer_norm([[1.0, 1 - 17 * eps]]), [[1, -1]])
     one_below = layer_norm([[1.0] * 15 + [1 - 100 * eps]])[0]  # 15 times 1/√15, and −√15
     np.testing.assert_allclose(one_below, [1 / np.sqrt(15)] * 15 + [-np.sqrt(15)], rtol=0.2)
     np.testing.assert_allclose(layer_norm([[1e200, 0.0], [0.0, 1e-320]]), [[1, -1], [-1, 1]], rtol=1e-14)
