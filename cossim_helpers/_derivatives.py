@@ -15,7 +15,8 @@ def _cosines(K, dK):
     """Derivative of K_ij / √(K_ii K_jj) for all i < j; 0 for a row without a direction."""
     size = np.diag(K)
     kept = size > 1e-24 * size.max(initial=0.0)
-    inverse = np.where(kept, 1 / np.sqrt(np.where(kept, size, 1.0)), 0.0)
+    inverse = np.zeros(len(K))
+    inverse[kept] = 1 / np.sqrt(size[kept])
     C, dC = K * np.outer(inverse, inverse), dK * np.outer(inverse, inverse)
     growth = np.diag(dC) / 2
     return (dC - C * (growth[:, None] + growth))[np.triu_indices(len(K), 1)]

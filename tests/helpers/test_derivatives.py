@@ -87,6 +87,6 @@ def test_parts_that_mean_nothing_are_left_out():
 def test_distances_keep_their_digits_far_from_the_origin():
     Q, dQ = np.random.default_rng(0).integers(-9, 9, (2, 8, 3)).astype(float)  # a mean of 8 is exact
     near = _derivatives._distances(Q, dQ)
-    for far in (_derivatives._distances(Q + 2.0**45, dQ), _derivatives._distances(Q, dQ + 2.0**45)):
+    for far in (_derivatives._distances(Q + 2.0**49, dQ), _derivatives._distances(Q, dQ + 2.0**49)):
         for found, expected in zip(far, near, strict=True):
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
