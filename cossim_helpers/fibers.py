@@ -152,14 +152,14 @@ def _of_length_one(name, M, is_unit, has_gain, gain):
         raise ValueError(f"{name} takes vectors that are not all 0, got zeros only")
     if is_unit:
         return unit_rows(name, M), 1.0
-    M, exponent = near_one(M, far=0)  # so that its squares are floats
-    length = np.linalg.norm(M / gain if has_gain else M, axis=1)
+    M, exponent = near_one(M)  # so that its squares are floats
+    length = np.linalg.norm(M / gain, axis=1)
     if has_gain and np.ptp(length) > _EQUAL * length.max():
         ratio = length.max() / length.min() if length.min() else np.inf
         raise ValueError(f"{name} / gain takes rows of one length, got a longest of {ratio:.12g} times the shortest")
-    size = float(np.sqrt(np.mean((M**2).sum(axis=1))))
+    size = np.sqrt(np.mean((M**2).sum(axis=1)))
     with np.errstate(over="ignore"):
-        in_units_of_M = float(np.ldexp(size, exponent))
+        in_units_of_M = np.ldexp(size, exponent)
     if in_units_of_M == np.inf:
         raise ValueError(f"{name} takes vectors whose lengths a float holds, got numbers of up to 2^{exponent}")
     return M / size, in_units_of_M
@@ -185,7 +185,7 @@ def _but_for_rotations(P, Q, used, moves, ranks):
     twist = W.T @ dW
     K = (twist - twist.transpose(0, 2, 1)) / (value[:, None] + value)  # nearest rotation: K WᵀW + WᵀW K = WᵀdW − dWᵀW
     flat = np.column_stack([(dW - W @ K).reshape(len(dW), W.size), dscale])
-    _, size, basis = scipy.linalg.svd(flat, full_matrices=False) if len(flat) else (0, np.zeros(0), flat)
+    _, size, basis = scipy.linalg.svd(flat, full_matrices=False)
     basis = basis[: ranks.rank(size, floor=np.sqrt(len(W)))]
     dW = basis[:, :-1].reshape(-1, *W.shape) @ vectors.T @ used.T
     return dW[:, : len(P)], dW[:, len(P) :], basis[:, -1]
@@ -200,7 +200,4 @@ def _moved(P, Q, dP, dQ, names, squared_distances, ranks):
             if change.size > most:
                 change = change[np.random.default_rng(0).integers(change.size, size=most)]
             rows[name].append(change)
-    return {
-        name: ranks.rank(scipy.linalg.svdvals(np.stack(each)), 1.0) if each and each[0].size else 0
-        for name, each in rows.items()
-    }
+    return {name: ranks.rank(scipy.linalg.svdvals(each), 1.0) if each else 0 for name, each in rows.items()}

@@ -1,0 +1,134 @@
+"""Counts of free directions: what stands at a bound, what an error says, and the parts by themselves."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from oracles import unit
+
+from cossim_helpers import determined, fibers, freedom
+from cossim_helpers._ranks import Ranks
+
+
+def sides(n=6, p=7, k=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, k)), unit(rng.standard_normal((p, k)))
+
+
+# --- what it takes ---
+
+
+def test_rows_of_one_length_are_so_within_a_billionth():
+    P, Q = sides()
+    for name, loss, vectors in (("Q", "gain-after-norm", lambda M: (P, M)), ("P", "lm-head", lambda M: (M, P))):
+        for size in (1.0, 1e-200, 1e200):
+            longer = size * Q
+            longer[0] *= 1 + 0.9e-9
+            freedom(*vectors(longer), loss)
+            longer[0] *= 1 + 0.2e-9
+            with pytest.raises(
+                ValueError, match=f"{name} / gain takes rows of one length, got a longest of 1.000000001"
+            ):
+                freedom(*vectors(longer), loss)
+        for factor, words in ((2, "2 times the shortest"), (0, "inf times the shortest")):
+            with pytest.raises(ValueError, match=f"got a longest of {words}"):
+                freedom(*vectors(Q * np.where(np.arange(len(Q)) == 3, factor, 1)[:, None]), loss)
+
+
+def test_gains_are_at_most_a_hundred_decades_apart():
+    P, Q = sides()
+    for gain in ([1e-100, 1.0, 1.0], [1e-150, 1e-50, 1e-50]):
+        fibers._checked(P, Q * gain, determined("gain-after-norm"), gain)
+    for gain in ([0.9e-100, 1.0, 1.0], [1.0, 1.0, 1.1e100]):
+        with pytest.raises(ValueError, match=re.escape(f"far apart, got {min(gain):.6g} to {max(gain):.6g}")):
+            fibers._checked(P, Q * gain, determined("gain-after-norm"), gain)
+
+
+def test_numbers_that_are_no_vectors_are_refused_by_name():
+    P, Q = sides()
+    for name, vectors in (("P", lambda M: (M, Q)), ("Q", lambda M: (P, M))):
+        for value, words in ((np.full((6, 3), np.nan), "finite"), (np.ones(3), "a non-empty 2-dim")):
+            with pytest.raises(ValueError, match=f"^{name} takes {words}"):
+                freedom(*vectors(value), "squared")
+    with pytest.raises(ValueError, match=r"P takes vectors whose lengths a float holds, got numbers of up to 2\^1024"):
+        freedom(np.full((6, 3), 1.7e308), Q, "squared")
+
+
+def test_a_count_holds_what_it_was_given_and_stays():
+    found = freedom(*sides(), "bpr")
+    moved = dict(found.moved)
+    other = dataclasses.replace(found, moved=moved)
+    moved.clear()
+    assert other.moved == found.moved and other != found  # an array has no one answer to ==
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.directions = 0
+    assert all(array.base is None for array in (found.dP, found.dQ, found.dscale))  # nothing behind it stays in memory
+
+
+def test_blocks_are_whole_numbers_from_1_on():
+    for blocks, error, words in (([1.0, 2], TypeError, "1.0 "), ([0, 3], ValueError, "at least 1, got 0")):
+        with pytest.raises(error, match=f"blocks takes an integer.*{words}"):
+            freedom(*sides(), "matryoshka-dot", blocks=blocks)
+
+
+# --- what it counts ---
+
+
+def test_vectors_of_any_length_have_no_scale():
+    for learned in (False, True):
+        found = freedom(*sides(), "squared", scale_is_learned=learned, scale=7.0)
+        assert found.directions == 6 and not found.dscale.any()
+
+
+def test_moves_are_orthonormal_at_the_root_mean_square_length_1():
+    P, Q = sides()
+    for factors in ((1.0, 1.0), (3.0, 0.2), (1e-100, 7.0)):
+        A, B = P * factors[0], Q * factors[1]
+        found = freedom(A, B, "squared")
+        parts = (dM / np.sqrt((M**2).sum() / len(M)) for M, dM in ((A, found.dP), (B, found.dQ)))
+        flat = np.concatenate([part.reshape(6, -1) for part in parts], axis=1)
+        np.testing.assert_allclose(flat @ flat.T, np.eye(6), atol=1e-9)
+
+
+@pytest.mark.parametrize("power", [-390, 390])
+@pytest.mark.parametrize("loss", ["gain-after-norm", "lm-head"])
+def test_a_gain_has_no_unit(loss, power):
+    P, Q = sides()
+    P, Q, gain = (P, Q, np.array([1.0, 0.6, 2.0])) if loss == "gain-after-norm" else (Q, P, np.array([0.7, 0.6, 2.0]))
+    P, Q = (P, Q * gain) if loss == "gain-after-norm" else (P * gain, Q)
+    here, far = freedom(P, Q, loss, gain=gain), freedom(P, Q, loss, gain=gain * 2.0**power)
+    assert (here.directions, here.moved) == (far.directions, far.moved)
+    np.testing.assert_array_equal(far.dQ, here.dQ)
+
+
+def test_what_counts_as_a_move_beside_the_vectors():
+    """1e-9 of the root of the number of vectors, which is their size where their root mean square length is 1."""
+    P, Q = (unit(M) for M in sides(8, 8))
+    dP, dQ = -P @ np.diag([1.0, 2.0, 0.0]), Q @ np.diag([1.0, 2.0, 0.0])
+    size = np.linalg.norm(np.append(dP, dQ))
+    for length, counts in ((2e-9, 0), (8e-9, 1), (1.0, 1)):  # 4e-9 is the bound
+        moves = dP[None] * length / size, dQ[None] * length / size, np.zeros(1)
+        assert len(fibers._but_for_rotations(P, Q, np.eye(3), moves, Ranks())[2]) == counts
+
+
+def test_what_counts_as_a_change_beside_1():
+    dP, dQ = np.zeros((1, 1, 2)), np.zeros((1, 2, 2))
+    for change, counts in ((0.9e-9, 0), (1.5e-9, 1), (3.0, 1)):
+        dP[0, 0, 1] = change
+        assert all_moved(np.eye(2)[:1], np.eye(2), dP, dQ)["user_item_value"] == counts
+
+
+def all_moved(P, Q, dP, dQ):
+    return fibers._moved(P, Q, dP, dQ, determined("squared").quantities, False, Ranks())
+
+
+def test_a_sample_has_the_rank_of_all(monkeypatch):
+    P, Q = sides(12, 13)
+    found = freedom(P, Q, "squared")
+    alone = np.zeros((13, 1, 13, 3))
+    alone[np.arange(13), 0, np.arange(13)] = 1.0
+    each = [all_moved(P, Q, np.zeros((1, *P.shape)), dQ) for dQ in alone]
+    assert all(moved["user_item_value"] == moved["item_item_value"] == 1 for moved in each)  # few entries, all seen
+    monkeypatch.setattr(fibers, "_SAMPLE", 1)  # four entries for each direction, then
+    assert all_moved(P, Q, found.dP, found.dQ) == found.moved and found.moved["item_item_value"] == 5
