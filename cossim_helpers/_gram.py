@@ -78,7 +78,7 @@ def _csr_rows(X, start, stop):
 
 def unchecked_csr(data, indices, indptr, p):
     """The CSR array of these parts, which are right; the constructor would read and perhaps copy them."""
-    rows = sp.csr_array((indptr.size - 1, p), dtype=data.dtype)
+    rows = sp.csr_array((indptr.size - 1, p))
     rows.data, rows.indices, rows.indptr = data, indices, indptr
     return rows
 
@@ -91,9 +91,7 @@ def _largest_sum(rows) -> float:
 
 
 def _plus_product(lower, rows, dtype, buffers):
-    """`lower` + the lower triangle of rowsᵀ rows, in place."""
-    if lower is None:
-        lower = np.zeros((rows.shape[1],) * 2, dtype, order="F")
+    """`lower`, or zeros if it is None, + the lower triangle of rowsᵀ rows, in place."""
     syrk = scipy.linalg.get_blas_funcs("syrk", dtype=dtype)  # the lower triangle is the one that OpenBLAS fills faster
     return syrk(1.0, _filled(rows, dtype, buffers).T, beta=1.0, c=lower, overwrite_c=True, lower=True)
 

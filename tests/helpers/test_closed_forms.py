@@ -12,6 +12,7 @@ from oracles import eq1_by_hand, eq2_by_hand, minimize_by_lbfgs
 from cossim_helpers import (
     Factors,
     Spectrum,
+    _owned,
     factor_penalty_gradient,
     factor_penalty_objective,
     product_penalty_gradient,
@@ -69,6 +70,7 @@ def test_eq5_is_one_choice_of_many():
     f = solve_product_penalty(spectrum(X), 2.0, 4)
     s = spectrum(X, 4)
     np.testing.assert_allclose(f.A, f.B)
+    assert not np.shares_memory(f.A, f.B)
     np.testing.assert_allclose(f.A.T @ f.A, np.diag(s.sigma**2 / (s.sigma**2 + 2.0)), atol=1e-12)
     other = rescale(f, [1.0, 7.0, 0.1, 3.0])
     assert eq1_by_hand(X, other.A, other.B, 2.0) == pytest.approx(eq1_by_hand(X, f.A, f.B, 2.0), rel=1e-12)
@@ -88,6 +90,7 @@ def test_limits_at_zero():
     np.testing.assert_array_equal(shrinkage([2.0, 0.0], 0.0), [1.0, 0.0])
     np.testing.assert_array_equal(shrinkage([0.0], 3.0), [0.0])
     np.testing.assert_allclose(shrinkage([1e-200, 1e200], 1.0), [0.0, 1.0])
+    np.testing.assert_allclose(shrinkage([3.0, 0.5], 2.0), [9 / 11, 1 / 9], rtol=1e-15)
     s = Spectrum(np.array([3.0, 1.0, 0.0]), np.eye(3))
     for lam in (0.0, 1.0):
         f = solve_factor_penalty(s, lam)
@@ -151,6 +154,12 @@ S = spectrum(INSTANCES["tall"], 5)
 F = solve_product_penalty(S, 1.0)
 
 
+def test_what_the_solvers_made_is_not_copied(monkeypatch):
+    monkeypatch.setattr(_owned, "_copied", None)
+    for solve in (solve_product_penalty, solve_factor_penalty):
+        assert solve(S, 1.0).B.shape == (8, 5)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -167,6 +176,7 @@ F = solve_product_penalty(S, 1.0)
         (lambda: solve_factor_penalty(S, 1.0, 6), ValueError, "k takes an integer from 1 to 5"),
         (lambda: solve_product_penalty(S, 1.0, 2.0), TypeError, "k takes an integer, got 2.0"),
         (lambda: solve_product_penalty(np.eye(3), 1.0), TypeError, "spectrum takes Spectrum, got ndarray"),
+        (lambda: Factors(np.eye(3), np.eye(3)[:, :2]), ValueError, "B, with the shape of A: got .3, 2., takes .3, 3."),
         (lambda: shrinkage([-1.0], 1.0), ValueError, "sigma takes numbers of at least 0"),
         (lambda: shrinkage([1.0], -2), ValueError, "lam takes"),
         (lambda: product_penalty_objective(INSTANCES["tall"], F, -1), ValueError, "lam takes"),
