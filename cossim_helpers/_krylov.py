@@ -43,8 +43,8 @@ def krylov_pairs(
     items = np.flatnonzero(sketch.any(axis=1))
     basis = np.empty((items.size, min(items.size, width * (passes - 1))), order="F")
     newest, coupling = _orthonormal(sketch[items], basis[:, :0], rounding(items.size) * abs(sketch).max())
-    size, T, theta, residual, settled = 0, np.zeros((0, 0)), np.zeros(0), np.zeros(0), not items.size
-    turns, error, y = [1.0], [float(items.size > 0)], np.zeros((0, 0))
+    size, T, theta, residual, settled = 0, np.empty((0, 0)), np.empty(0), np.zeros(k), not items.size
+    turns, error, y = [1.0], [float(items.size > 0)], np.empty((0, 0))
     while not settled and len(error) < passes:
         first, size = size, size + newest.shape[1]
         basis[:, first:size] = newest
@@ -59,7 +59,7 @@ def krylov_pairs(
         newest, coupling = _orthonormal(image, basis[:, :size], rounding(items.size) * theta[0])
         residual = np.linalg.norm(coupling @ y[first:], axis=0) / theta[0]
         turns.append(_turn(before, y))
-        error.append(_left_over(*turns[-2:]) if newest.shape[1] else float(residual.max()))
+        error.append(_left_over(*turns[-2:]) if newest.shape[1] else residual.max())
         settled = bool(error[-1] <= tolerance or residual.max() <= EPS or not newest.shape[1])
     values = np.sqrt(np.where(theta > rounding(items.size) * theta[:1], theta, 0.0)) * 2.0 ** (exponent / 2)
     sigma, V = joined([(items, values, basis[:, :size] @ y)], p, k)
@@ -89,7 +89,7 @@ def _orthonormal(W, basis, negligible):
     W is orthogonal to `basis` already, to rounding of what it was. Directions below `negligible` are left out.
     """
     if not W.size:
-        return W, np.zeros((0, W.shape[1]))
+        return W, np.empty((0, W.shape[1]))
     new, R, order = scipy.linalg.qr(W, mode="economic", pivoting=True, check_finite=False)
     coupling = np.empty_like(R)
     coupling[:, order] = R
@@ -106,7 +106,7 @@ def _turn(before, y):
     if before.shape[1] < y.shape[1]:
         return 1.0
     before = np.pad(before, ((0, len(y) - len(before)), (0, 0)))
-    return float(np.linalg.norm(before - y @ (y.T @ before), 2))
+    return np.linalg.norm(before - y @ (y.T @ before), 2)
 
 
 def _left_over(before, last):

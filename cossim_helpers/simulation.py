@@ -228,11 +228,8 @@ def _world(
 
 
 def _activity_law(values, exponent):
-    """P(k_u = k) ∝ k^{-exponent} for rising values; where no float holds the powers, over the largest of them."""
-    with np.errstate(over="ignore"):
-        law = values**-exponent
-        if not 1e-290 < law.sum() < np.inf:
-            law = (values / values[0 if exponent > 0 else -1]) ** -exponent
+    """P(k_u = k) ∝ k^{-exponent} for rising values: over the largest of these powers, none leaves the floats."""
+    law = (values / values[0 if exponent > 0 else -1]) ** -exponent
     return law / law.sum()
 
 

@@ -196,6 +196,7 @@ def test_what_is_left_over_is_the_sum_of_all_further_turns(before, last):
 
 def test_turns_that_grow_leave_all_open_and_none_leaves_nothing():
     assert [_krylov._left_over(0.1, last) for last in (0.0, 0.1, 0.2)] == [0.0, 1.0, 1.0]
+    assert _krylov._left_over(0.0, 0.0) == 0.0
 
 
 @pytest.mark.parametrize(("k", "oversample"), [(30, 20), (5, 20), (20, 0), (20, 10)])

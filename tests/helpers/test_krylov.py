@@ -1,5 +1,6 @@
 """Block Krylov against Rayleigh–Ritz spelled out: a basis of all powers at once, on matrices small enough for that."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -38,10 +39,13 @@ def left_over(before, last):
 def test_each_pass_by_its_formula(k, oversample, passes, empty):
     X = planted_svd(SIGMA, 40, 30, np.random.default_rng(1))[0]
     X[:, list(empty)] = 0.0
+    asked = []
     found = _krylov.krylov_pairs(
-        lambda Q: (40, X.T @ (X @ Q)), 30, k, oversample=oversample, passes=passes, tolerance=0.0
+        lambda Q: asked.append(Q) or (40, X.T @ (X @ Q)), 30, k, oversample=oversample, passes=passes, tolerance=0.0
     )
     sigma, V, residual, turns = spelled_out(X, k, oversample, passes)
+    assert [Q.shape for Q in asked] == [(30, k + oversample)] * passes
+    assert not any(Q[list(empty)].any() for Q in asked[1:])  # nothing is asked about items that are not there
     assert found.settled is False and found.error.shape == (passes,) and isinstance(found.error, np.ndarray)
     np.testing.assert_allclose(found.sigma, sigma, rtol=1e-12)
     np.testing.assert_allclose(found.V @ found.V.T, V @ V.T, atol=1e-9)
@@ -89,6 +93,84 @@ def test_a_basis_of_all_items_has_settled():
     assert one.sigma.tolist() == [2.0] and one.V.T.tolist() == [[0.0, 1.0, 0.0]] and one.error[0] == 1.0
 
 
+@pytest.mark.parametrize("scale", [2.0**-25, 1.0, 2.0**25])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_nothing_new_is_left_of_a_low_rank(rank, scale, monkeypatch):
+    monkeypatch.setattr(_krylov, "_over_power", None)  # for numbers that are far from 1 alone
+    sigma = scale * SIGMA[:rank]
+    X, _, V = planted_svd(sigma, 40, 30, np.random.default_rng(1))
+    if rank == 1:
+        X, V = abs(X), abs(V)  # then a column of the sketch has one sign, and some sketches have it throughout
+    for seed in range(10):
+        for k in (rank, 3):
+            widths = []
+
+            def product(Q, widths=widths):
+                widths.append(Q.shape[1])
+                return 40, X.T @ (X @ Q)
+
+            found = _krylov.krylov_pairs(product, 30, k, oversample=1, passes=9, tolerance=0.0, rng=seed)
+            assert widths == [k + 1, rank]
+            np.testing.assert_allclose(found.sigma, np.append(sigma, np.zeros(3))[:k], rtol=1e-14)
+            np.testing.assert_allclose(found.V[:, :rank] @ found.V[:, :rank].T, V @ V.T, atol=1e-14)
+            assert found.settled is True and found.error.tolist() == [1.0, found.residual.max()]
+            assert found.residual.shape == (k,) and found.residual.max() < 1e-14
+
+
+@pytest.mark.parametrize("scale", [2.0**-25, 1.0, 2.0**25])
+def test_what_is_within_rounding_of_the_largest_is_zero(scale):
+    """σ² up to 4 max(p, 8) u of σ_1²."""
+    X = scale * np.diag([1.0, (0.9 * 32 * np.finfo(float).eps) ** 0.5])
+    for seed in range(20):
+        assert _krylov.krylov_pairs(lambda Q: (2, X @ X @ Q), 2, 2, rng=seed).sigma.tolist() == [scale, 0.0]
+
+
+def test_the_basis_takes_the_memory_that_the_passes_need():
+    d = np.linspace(2, 1, 3_000)[:, None]
+    tracemalloc.start()
+    _krylov.krylov_pairs(lambda Q: (3_000, d * Q), 3_000, 1, oversample=1, passes=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e6  # all items' would be 72 MB
+
+
+def test_the_last_of_the_residuals_decides():
+    """The first pair arrives long before the second, and neither needs a tolerance to say so."""
+    X = planted_svd(np.r_[10.0, np.linspace(3, 2.5, 40)], 60, 50, np.random.default_rng(1))[0]
+    settings = {"oversample": 1, "tolerance": 0.0}
+    early = _krylov.krylov_pairs(lambda Q: (60, X.T @ (X @ Q)), 50, 2, passes=14, **settings)
+    assert early.residual[0] < 1e-16 < 1e-8 < early.residual[1] and early.error.size == 14 and not early.settled
+    alone = _krylov.krylov_pairs(lambda Q: (60, X.T @ (X @ Q)), 50, 1, passes=30, **settings)
+    assert alone.settled and alone.error.size < 14 and alone.residual[0] < 2.3e-16
+
+
+@pytest.mark.parametrize(
+    ("change", "rows", "message"),
+    [(1e-3, 0, "the same rows in each pass"), (0.0, 1, ", number of rows in each pass: got 41, takes 40")],
+)
+def test_passes_over_other_rows_are_refused(change, rows, message):
+    X, asked = planted_svd(SIGMA, 40, 30, np.random.default_rng(1))[0], []
+
+    def product(Q):
+        asked.append(Q)
+        return 40 + rows * (len(asked) == 2), X.T @ (X @ Q) * (1 + change * (len(asked) == 3))
+
+    with pytest.raises(ValueError, match=rf"^blocks.*{message}"):
+        _krylov.krylov_pairs(product, 30, 2, oversample=1)
+    assert len(asked) == (2 if rows else 3)
+
+
+@pytest.mark.parametrize(("n", "p"), [(2, 3), (3, 2)])
+def test_k_is_at_most_the_smaller_side_and_no_block_is_wider_than_the_items(n, p):
+    X, widths = np.arange(1.0, 7.0).reshape(n, p), []
+    found = _krylov.krylov_pairs(lambda Q: widths.append(Q.shape[1]) or (n, X.T @ (X @ Q)), p, 2)
+    np.testing.assert_allclose(found.sigma, np.linalg.svd(X)[1][:2], rtol=1e-12)
+    assert max(widths) == p
+    for k in (0, 3):
+        with pytest.raises(ValueError, match=rf"^k takes an integer from 1 to 2 \(min\(n, p\)\), got {k}$"):
+            _krylov.krylov_pairs(lambda Q: (n, X.T @ (X @ Q)), p, k)
+
+
 def test_the_defaults_are_those_of_the_docstring():
     X = planted_svd(np.linspace(3.0, 2.0, 200), 260, 300, np.random.default_rng(1))[0]
     by_default, by_hand = (
@@ -118,6 +200,11 @@ def test_what_a_block_adds_to_a_basis(seed):
     none, coupling = _krylov._orthonormal(np.zeros((0, 5)), np.zeros((0, 0)), 0.0)
     assert none.shape == (0, 5) and coupling.shape == (0, 5)
     assert _krylov._orthonormal(np.zeros((12, 2)), basis, 0.0)[0].shape == (12, 0)
+    leaning = 1e-9 * (new[:, :1] + 0.5 * basis[:, :1])  # not orthogonal: its length is made 1 afterwards
+    np.testing.assert_allclose(abs(_krylov._orthonormal(leaning, basis, 1e-12)[0].T @ new[:, 0]), 1.0, rtol=1e-14)
+    one = np.array([[2.0], [0.0], [0.0]])  # a reflection would turn its sign, but for the second QR's own
+    turned, coupling = _krylov._orthonormal(one, np.array([[1e-17], [1.0], [0.0]]), 1e-9)
+    np.testing.assert_allclose(turned @ coupling, one, atol=1e-15)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -1,4 +1,5 @@
 import ast
+import decimal
 import inspect
 import tracemalloc
 
@@ -7,7 +8,7 @@ import pytest
 from oracles import interactions_by_sorting
 from scipy.stats import chisquare, kstest
 
-from cossim_helpers import _draws, simulate_interactions, simulate_users, simulation
+from cossim_helpers import _draws, _owned, simulate_interactions, simulate_users, simulation
 
 
 def draw(rng, weights, k_u):
@@ -43,6 +44,45 @@ def test_the_stream_of_seed_0_is_the_book_s():
     data = simulate_interactions(1_200, 40, 3, rng=0)
     assert data.X.nnz == 10291
     assert data.X[[0, 700, 1199]].indices[:12].tolist() == [0, 2, 4, 10, 11, 12, 15, 16, 18, 23, 27, 28]
+
+
+def test_the_defaults_are_those_of_the_docstring():
+    five = simulate_interactions(5)
+    assert five.user_preference.shape == (5, 5) and np.diff(five.X.indptr).max() <= 500
+    for same in (
+        simulate_users(0, 5),
+        simulate_users(0, 5, 1_000, 5, rng=0),
+        simulate_interactions(
+            5, 1_000, 5, cluster_probabilities=[0.2] * 5, popularity_law="rank", popularity_exponents=(0.25, 1.5),
+            preference_law="dirichlet", preference_concentration=1.0, activity_exponent=0.5, min_activity=1,
+            max_activity=500, rng=0,
+        ).X,
+    ):  # fmt: skip
+        assert same.shape == (5, 1_000) and (same != five.X).nnz == 0
+
+
+def test_the_least_of_each():
+    one = simulate_interactions(1, 1, 1)
+    assert one.X.toarray().tolist() == [[1.0]] and one.item_popularity.tolist() == [1.0]
+    assert simulate_interactions(2, 3, 2, rng=1).X.sum(axis=1).tolist() == [1.0, 1.0]  # half of three, or one
+    assert simulate_users(0, 1, 1, 1).toarray().tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("exponent", [-2.5, -1.0, 0.0, 0.5, 1.0, 3.0])
+def test_the_law_of_activity_in_exact_numbers(exponent):
+    """Powers of decimals of 50 digits; from 1 on, for a falling law, to the last bit of the plain formula."""
+    values = np.arange(3, 40)
+    exact = [decimal.Decimal(k) ** -decimal.Decimal(exponent) for k in values.tolist()]
+    expected = [float(power / sum(exact)) for power in exact]
+    np.testing.assert_allclose(simulation._activity_law(values, exponent), expected, rtol=1e-14)
+    if exponent > 0:
+        k = np.arange(1, 500)
+        np.testing.assert_array_equal(simulation._activity_law(k, exponent), k**-exponent / np.sum(k**-exponent))
+
+
+def test_what_the_simulation_made_is_not_copied(monkeypatch):
+    monkeypatch.setattr(_owned, "_copied", None)
+    assert simulate_interactions(3, 4, 2).X.shape == (3, 4)
 
 
 def test_a_longer_simulation_begins_with_the_shorter_one():
@@ -118,6 +158,10 @@ def test_random_popularity_has_its_density(beta):
     [
         ({"n_users": 0}, ValueError, "n_users takes an integer .*got 0$"),
         ({"n_items": 2.5}, TypeError, "n_items takes an integer, got 2.5"),
+        ({"n_users": 10**30}, ValueError, "n_users takes an integer from 1 to .*got 10{30}$"),
+        ({"n_items": 10**30}, ValueError, "n_items takes an integer from 1 to .*got 10{30}$"),
+        ({"n_clusters": 10**30}, ValueError, "n_clusters takes an integer from 1 to .*got 10{30}$"),
+        ({"preference_concentration": 1.1e100}, ValueError, "preference_concentration takes .* 1e.?100"),
         ({"n_clusters": -1}, ValueError, "n_clusters takes"),
         (
             {"cluster_probabilities": [0.5, 0.4, 0.2]},
@@ -277,6 +321,7 @@ def test_memory_is_the_result_and_little_more():
         ({"first": -1}, ValueError, "first takes an integer at least 0, got -1"),
         ({"first": 0.5}, TypeError, "first takes an integer, got 0.5"),
         ({"count": 0}, ValueError, "count takes an integer .*got 0$"),
+        ({"count": 10**30}, ValueError, "count takes an integer from 1 to .*got 10{30}$"),
         ({"n_items": 0}, ValueError, "n_items takes"),
         ({"popularity_law": "zipf"}, ValueError, "popularity_law takes one of"),
         ({"max_activity": 21}, ValueError, r"max_activity takes an integer from 1 to 20 \(n_items\), got 21"),
