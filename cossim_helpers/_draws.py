@@ -49,7 +49,7 @@ def draw_users(world, first, count):
     columns, filled = np.empty(indptr[-1], dtype=np.int32), 0
     for number, drawn_so_far in enumerate(blocks):
         before = number * USERS_PER_BLOCK
-        for drawn in _draw_of_block(world, *drawn_so_far, max(skipped - before, 0), skipped + count - before):
+        for drawn in _draw_of_block(world, *drawn_so_far, skipped - before, skipped + count - before):
             columns[filled : filled + drawn.size] = drawn
             filled += drawn.size
     X = sp.csr_array((np.ones(filled), columns, indptr), shape=(count, world.item_cluster.size))
@@ -67,18 +67,17 @@ def _draw_of_block(world, rng, preference, k_u, start, stop):
     for low in range(0, stop, step):
         high = min(low + step, stop)
         times = rng.standard_exponential((high - low, n_items))
-        if high > start:
-            users = slice(max(low, start), high)
-            weights = preference[users].take(world.item_cluster, axis=1)  # p_{u,c(i)}
-            weights *= world.item_popularity  # (users, p), proportional to p_ui
-            yield _first_to_ring(times[users.start - low :], weights, k_u[users])
+        users = slice(max(low, start), high)  # none before `start`
+        weights = preference[users].take(world.item_cluster, axis=1)  # p_{u,c(i)}
+        weights *= world.item_popularity  # (users, p), proportional to p_ui
+        yield _first_to_ring(times[users.start - low :], weights, k_u[users])
 
 
 def draw_items(rng, n_items, p_c, popularity_law, beta_range):
     """Cluster and popularity of each item, sorted by cluster, then by falling popularity."""
     beta = rng.uniform(*beta_range, size=p_c.size)  # β_c
     item_cluster = np.sort(rng.choice(p_c.size, n_items, p=p_c)).astype(np.intp)
-    sizes = np.bincount(item_cluster, minlength=p_c.size)
+    sizes = np.bincount(item_cluster)  # up to the last cluster that has items
     if popularity_law == "rank":
         popularity = [np.arange(1.0, size + 1) ** -b for size, b in zip(sizes, beta)]
     else:
@@ -110,7 +109,7 @@ def _first_to_ring(times, weights, k_u):
     with np.errstate(divide="ignore", over="ignore"):  # weight 0, or too small for its time to be a number: never rings
         times /= weights
         rounded = times.astype(np.float32)
-    ordered = np.sort(rounded, axis=1)
+    ordered = np.sort(rounded)
     n_items, row = times.shape[1], np.arange(len(times), dtype=np.intp)
     last = ordered[row, k_u - 1]
     following = ordered[row, np.minimum(k_u, n_items - 1)]

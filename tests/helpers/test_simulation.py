@@ -168,6 +168,9 @@ def test_random_popularity_has_its_density(beta):
             ValueError,
             "cluster_probabilities .* sum to 1, got .* sum of 1.1",
         ),
+        ({"cluster_probabilities": [0.5, 0.4, 0.0]}, ValueError, "cluster_probabilities .* sum of 0.9$"),
+        ({"cluster_probabilities": [0.5, 0.5, 1.1e-9]}, ValueError, "cluster_probabilities .* sum of 1.000000001"),
+        ({"cluster_probabilities": [1.7e308, 1.7e308, 0]}, ValueError, "cluster_probabilities .* sum of inf$"),
         ({"cluster_probabilities": [1.5, -0.5, 0]}, ValueError, "cluster_probabilities .* at least 0"),
         (
             {"cluster_probabilities": [0.5, 0.5]},
@@ -177,6 +180,7 @@ def test_random_popularity_has_its_density(beta):
         ({"cluster_probabilities": [np.nan, 0.5, 0.5]}, ValueError, "cluster_probabilities takes finite"),
         ({"popularity_law": "zipf"}, ValueError, "popularity_law takes one of .* got 'zipf'"),
         ({"popularity_exponents": (1.5, 0.25)}, ValueError, "popularity_exponents takes"),
+        ({"popularity_exponents": (0.1, 0.2, 0.3)}, ValueError, "popularity_exponents takes"),
         ({"popularity_exponents": (-1, 0.25)}, ValueError, "popularity_exponents takes"),
         ({"preference_law": "normal"}, ValueError, "preference_law takes one of"),
         ({"preference_concentration": 0}, ValueError, "preference_concentration takes a finite number above 0"),

@@ -21,6 +21,7 @@ from cossim_helpers import (
     Factors,
     Recipe,
     TrainedModel,
+    _owned,
     cosine_similarity,
     simulate_interactions,
     train_checkpoints,
@@ -376,7 +377,122 @@ def test_train_refuses_an_item_that_nobody_has_for_the_two_tower_model_alone():
     assert np.isfinite(trained.predictions(X)).all()
 
 
+@pytest.fixture
+def given(monkeypatch):
+    """What `_jax.train` is given, by name; it returns what stands in "found" for each epoch, or random weights."""
+    seen = {}
+
+    def train(X, q, recipe, seed, keep):
+        seen.update(X=X, q=q, recipe=recipe, seed=seed, keep=keep)
+        rng = np.random.default_rng(0)
+        return {epoch: random_parameters(rng, recipe.model, "none") | seen.get("found", {}) for epoch in sorted(keep)}
+
+    monkeypatch.setattr(_jax, "train", train)
+    return seen
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_training_is_given_the_shares_of_the_items_and_a_seed(given, form):
+    X, recipe = (
+        np.array([[1, 1, 0, 0, 0, 0], [1, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]]),
+        Recipe("two-tower", batch_size=3),
+    )
+    kept = train_checkpoints(form(X), recipe, (5, 2), rng=7)
+    assert sorted(kept) == [2, 5] and all(model.recipe is recipe for model in kept.values())
+    np.testing.assert_allclose(given["q"], np.array([5, 3, 2, 2, 3, 3]) / 18, rtol=1e-15)
+    np.testing.assert_array_equal(given["X"], X)
+    assert isinstance(given["X"], np.ndarray) and given["keep"] == {2, 5}
+    assert given["seed"] == np.random.default_rng(7).integers(2**32) and type(given["seed"]) is int
+    for train in (train_model, functools.partial(train_checkpoints, epochs=(1,))):
+        train(X, recipe)
+        assert given["seed"] == np.random.default_rng(0).integers(2**32)
+    assert list(train_checkpoints(X, replace(recipe, epochs=9, batch_size=1), (9,))) == [9]
+    train_model(X, replace(recipe, epochs=4))
+    assert given["keep"] == {4}
+
+
+def test_weights_that_are_not_finite_are_refused(given):
+    for wrong in (np.nan, np.inf):
+        given["found"] = {"B": np.array([[1.0, wrong], [0.0, 0.0]])}
+        with pytest.raises(ValueError, match=r"^recipe takes a learning rate and a decay at which training stays fin"):
+            train_model(np.eye(6), Recipe("squared", batch_size=6))
+
+
+def test_the_weights_that_training_made_are_not_copied(given, monkeypatch):
+    monkeypatch.setattr(_owned, "_copied", None)
+    assert train_model(np.eye(6), Recipe("squared", batch_size=6)).parameters["W"].shape == (6, 3)
+
+
+def test_the_number_of_empty_users_is_said():
+    with pytest.raises(ValueError, match=r"^X takes no empty row: a user without items teaches nothing, got 2$"):
+        train_model(np.diag([1.0, 0, 1, 0]), Recipe("linear", batch_size=4))
+    with pytest.raises(ValueError, match=r"^X takes no empty row: a user without items has no direction, got 3$"):
+        train_cosine(np.diag([1.0, 0, 0, 0]), 1)
+
+
 # --- the model trained for cosine ---
+
+GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
+
+
+@pytest.fixture
+def given_to_cosine(monkeypatch):
+    """As `given`; it returns what stands in "found"."""
+    seen = {"found": (np.eye(3)[:, :2], np.eye(3)[:, :2], 2.0, 0.5)}
+
+    def train(X, A, B, loss, steps, learning_rate):
+        seen.update(X=X, A=A, B=B, loss=loss, steps=steps, learning_rate=learning_rate)
+        return seen["found"]
+
+    monkeypatch.setattr(_jax, "train_cosine", train)
+    return seen
+
+
+def test_cosine_training_is_given_the_start_and_its_settings(given_to_cosine, monkeypatch):
+    given, X = given_to_cosine, np.diag([1.0, 2.0, 0.5])
+    own = Factors(np.arange(1.0, 7.0).reshape(3, 2), np.ones((3, 2)))
+    monkeypatch.setattr(_owned, "_copied", None)  # nothing is copied
+    model = train_cosine(sp.csr_array(X), 2)
+    assert (given["loss"], given["steps"], given["learning_rate"]) == ("squared", 300, 0.15)
+    start = np.random.default_rng(0).standard_normal((2, 3, 2)) / math.sqrt(2)
+    for found, expected in ((given["X"], X), (given["A"], start[0]), (given["B"], start[1])):
+        np.testing.assert_array_equal(found, expected)
+    assert (model.scale, model.loss) == (2.0, 0.5) and model.factors.A.tolist() == [[1, 0], [0, 1], [0, 0]]
+    train_cosine(X, 2, loss="softmax", steps=1, learning_rate=1e-9, start=own, rng=5)
+    assert (given["loss"], given["steps"], given["learning_rate"]) == ("softmax", 1, 1e-9)
+    assert given["A"] is own.A and given["B"] is own.B
+    train_cosine(X, 3, rng=5)
+    np.testing.assert_array_equal(given["A"], np.random.default_rng(5).standard_normal((2, 3, 3))[0] / math.sqrt(3))
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_cosine_training_that_leaves_the_floats_is_refused(place, wrong, given_to_cosine):
+    found = list(given_to_cosine["found"])
+    found[place] = np.full((3, 2), wrong) if place < 2 else wrong
+    for end in (found, [*found[:2], 0.0, 0.5]):
+        given_to_cosine["found"] = end
+        with pytest.raises(ValueError, match=r"^learning_rate and start take numbers at which training stays finite"):
+            train_cosine(np.eye(3), 2)
+
+
+@pytest.mark.parametrize(("size", "taken"), [(0.99e-60, False), (1.01e-60, True), (0.99e60, True), (1.01e60, False)])
+def test_sizes_whose_fourth_powers_a_float_holds(size, taken, given_to_cosine):
+    """Of the largest number of each row of X, X A and B."""
+    X = np.array([[size, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    of_users, of_items = GOOD.A.copy(), GOOD.B.copy() + 1.0
+    of_users[2], of_items[2] = [0.0, -size], [-size, 0.0]
+    ones = np.ones((3, 2))
+    for data, start, name in (
+        (X, Factors(ones / max(size, 1e-60), ones), "X takes rows whose largest number is from 1e-60 to 1e"),
+        (np.eye(3), Factors(of_users, ones), "start takes vectors of sizes from 1e-60 to 1e"),
+        (np.eye(3), Factors(ones, of_items), "start takes vectors of sizes from 1e-60 to 1e"),
+    ):
+        if taken:
+            assert train_cosine(data, 2, start=start).scale == 2.0
+        else:
+            with pytest.raises(ValueError, match=f"^{name}"):
+                train_cosine(data, 2, start=start)
 
 
 def small():
@@ -405,16 +521,27 @@ def test_training_is_deterministic_and_leaves_jax_as_it_was():
     assert jax.config.jax_enable_x64 == before
 
 
-GOOD = Factors(np.eye(3)[:, :2], np.eye(3)[:, :2])
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: train_cosine(np.eye(3), 4), ValueError, "k takes an integer"),
+        (lambda: train_cosine(np.eye(3), 4), ValueError, r"^k takes an integer from 1 to 3 \(p\), got 4$"),
+        (lambda: train_cosine(np.eye(3), 0), ValueError, r"^k takes an integer from 1 to 3 \(p\), got 0$"),
+        (lambda: train_cosine(-np.eye(3), 1), ValueError, "^X takes numbers of at least 0"),
+        (lambda: train_cosine([1.0], 1), ValueError, "^X takes a non-empty 2-dimensional"),
+        (lambda: train_cosine(np.eye(3), 1, steps=0), ValueError, "^steps takes an integer"),
+        (lambda: train_cosine(np.eye(3), 1, steps=10**30), ValueError, "^steps takes an integer from 1 to"),
+        (lambda: train_cosine(np.eye(3), 1, learning_rate=0.0), ValueError, "^learning_rate takes a finite number"),
+        (lambda: train_cosine(np.eye(3), 1, rng="a"), TypeError, "^rng takes"),
+        (lambda: train_cosine(np.eye(3), 2, start=np.eye(3)), TypeError, "^start takes Factors"),
+        (
+            lambda: train_cosine(np.full((3, 3), 1e59), 2, start=Factors(np.full((3, 2), 1e300), GOOD.B + 1)),
+            ValueError,
+            "^start takes vectors of sizes",
+        ),
         (lambda: train_cosine(np.eye(3), 2, loss="hinge"), ValueError, "loss takes one of"),
         (lambda: train_cosine(np.diag([1.0, 0.0]), 1), ValueError, "no empty row"),
-        (lambda: train_cosine(np.eye(3), 1, start=GOOD), ValueError, "start"),
+        (lambda: train_cosine(np.eye(3), 1, start=GOOD), ValueError, "^start, with a row of A for each column of X"),
+        (lambda: train_cosine(np.eye(2), 2, start=GOOD), ValueError, "^start, with a row of A for each column of X"),
     ],
 )
 def test_cosine_training_refuses_by_name(call, error, message):
