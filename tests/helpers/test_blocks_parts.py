@@ -1,10 +1,12 @@
 """What one block of rows gives, and how parts add up."""
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cossim_helpers import _blocks, gram, krylov_spectrum
+from cossim_helpers import KrylovSpectrum, NotSettled, _blocks, gram, krylov_spectrum
 
 X = np.random.default_rng(0).integers(-3, 9, (7, 4)).astype(float)
 FORMS = [np.asarray, sp.csr_array]
@@ -62,6 +64,32 @@ def test_each_pass_has_the_columns_of_the_first():
     passes = [[X], [X], [X[:, :3]]]
     with pytest.raises(ValueError, match=r"^blocks, number of columns in each pass: got 3, takes 4"):
         krylov_spectrum(lambda: passes.pop(0), 2)
+
+
+def test_a_dask_array_is_summed_where_it_lies():
+    lazy, Y = da.from_array(X, chunks=(3, -1)), np.random.default_rng(2).standard_normal((60, 50))
+    with dask.config.set(scheduler="synchronous"):
+        np.testing.assert_array_equal(gram(lazy), X.T @ X)
+        found = krylov_spectrum(da.from_array(Y, chunks=(20, -1)), 2, oversample=5, passes=3, tolerance=10.0, rng=3)
+    assert isinstance(found, KrylovSpectrum)
+    same = krylov_spectrum([Y[:20], Y[20:40], Y[40:]], 2, oversample=5, passes=3, tolerance=10.0, rng=3)
+    np.testing.assert_allclose(found.V, same.V, atol=1e-12)
+
+
+def test_the_least_of_each_and_what_is_no_number_at_all():
+    d = sp.diags_array([3.0, 2.0, 1.0], format="csr")
+    found = krylov_spectrum([d], 1, oversample=0, passes=2, tolerance=1.0)
+    assert found.sigma.shape == (1,) and found.error.size == 2
+    with pytest.raises(NotSettled):
+        krylov_spectrum([d], 1, oversample=0, passes=2, tolerance=0.0)
+    for name in ("k", "oversample", "passes", "tolerance"):
+        with pytest.raises(TypeError, match=f"^{name} takes"):
+            krylov_spectrum([d], **{"k": 1} | {name: "1"})
+        with pytest.raises(ValueError, match=f"^{name} takes"):
+            krylov_spectrum([d], **{"k": 1} | {name: -1})
+    for blocks in (iter([d]), (block for block in [d])):
+        with pytest.raises(TypeError, match=r"^blocks takes what can be read again, .* got (list_iterator|generator)"):
+            krylov_spectrum(blocks, 1)
 
 
 def test_the_start_is_the_seed_0_unless_another_is_asked_for():

@@ -72,8 +72,9 @@ def test_the_least_of_each():
 def test_the_law_of_activity_in_exact_numbers(exponent):
     """Powers of decimals of 50 digits; from 1 on, for a falling law, to the last bit of the plain formula."""
     values = np.arange(3, 40)
-    exact = [decimal.Decimal(k) ** -decimal.Decimal(exponent) for k in values.tolist()]
-    expected = [float(power / sum(exact)) for power in exact]
+    with decimal.localcontext(prec=50):
+        exact = [decimal.Decimal(k) ** -decimal.Decimal(exponent) for k in values.tolist()]
+        expected = [float(power / sum(exact)) for power in exact]
     np.testing.assert_allclose(simulation._activity_law(values, exponent), expected, rtol=1e-14)
     if exponent > 0:
         k = np.arange(1, 500)
@@ -135,6 +136,23 @@ def test_laws_of_preferences_activity_clusters_and_popularity():
 def test_probabilities_are_brought_to_a_sum_of_1():
     found = simulation._cluster_probabilities([0.5, 0.5 + 9e-10], 2)
     assert found.sum() == pytest.approx(1, abs=1e-15) and found[1] / found[0] == pytest.approx(1 + 1.8e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("beta", "low", "rtol"),
+    [(0.0, 0.02, 1e-14), (0.5, 1e-3, 1e-14), (1.5, 1e-3, 1e-14), (60.0, 0.02, 1e-8), (500.0, 1e-3, 1e-14),
+     (1_000.0, 0.02, 1e-14), (1.0, 1e-3, 1e-14), (1 + 1e-12, 1e-3, 1e-10), (1 + 5e-9, 1e-30, 2e-7),
+     (1 - 5e-9, 1e-30, 2e-7)],
+)  # fmt: skip
+def test_quantiles_of_popularity_in_exact_numbers(beta, low, rtol):
+    """(low^a + u (1 − low^a))^(1/a) with a = 1 − β, in decimals of 50 digits."""
+    u, one = np.array([0.0, 0.1, 0.5, 0.9, 1 - 1e-9]), decimal.Decimal(1)
+    with decimal.localcontext(prec=50):
+        a = one - decimal.Decimal(beta)
+        least = decimal.Decimal(low) ** a
+        expected = [decimal.Decimal(low) ** (one - decimal.Decimal(x)) if a == 0 else
+                    (least + decimal.Decimal(x) * (1 - least)) ** (one / a) for x in u.tolist()]  # fmt: skip
+    np.testing.assert_allclose(_draws._bounded_power_law(u, beta, low), [float(x) for x in expected], rtol=rtol)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.95, 1.0, 1.05, 1.5])

@@ -358,8 +358,9 @@ def test_train_takes_a_recipe(recipe):
 def test_train_refuses_epochs_that_it_does_not_reach(epochs, error):
     X = small_interactions(np.random.default_rng(0), 6)
     X[:, 0] = 1.0
-    with pytest.raises(error, match=r"^epochs takes"):
+    with pytest.raises(error, match=r"^epochs takes (an integer|at least one epoch|.*integers)") as caught:
         train_checkpoints(X, Recipe("linear", epochs=2, batch_size=6), epochs)
+    assert ("from 1 to 2 (recipe.epochs)" in str(caught.value)) == (epochs in ((3,), (0,)))
 
 
 def test_train_keeps_the_epochs_of_an_array():
@@ -409,13 +410,26 @@ def test_training_is_given_the_shares_of_the_items_and_a_seed(given, form):
     assert list(train_checkpoints(X, replace(recipe, epochs=9, batch_size=1), (9,))) == [9]
     train_model(X, replace(recipe, epochs=4))
     assert given["keep"] == {4}
+    train_model(X, recipe, rng=5)
+    assert given["seed"] == np.random.default_rng(5).integers(2**32)
 
 
 def test_weights_that_are_not_finite_are_refused(given):
     for wrong in (np.nan, np.inf):
-        given["found"] = {"B": np.array([[1.0, wrong], [0.0, 0.0]])}
+        given["found"] = {"B": np.array([[1.0, wrong], [2.0, 3.0]])}
         with pytest.raises(ValueError, match=r"^recipe takes a learning rate and a decay at which training stays fin"):
             train_model(np.eye(6), Recipe("squared", batch_size=6))
+
+
+def test_an_item_that_nobody_has_is_no_positive(given):
+    X = np.eye(6)[:, [0, 1, 2, 3, 4]]
+    X[5, 0] = 1.0
+    X[:, 1], X[1, 0] = 0.0, 1.0
+    with pytest.raises(ValueError, match=r"^X takes no empty column for a two-tower model"):
+        train_model(X, Recipe("two-tower", batch_size=6))
+    for model in ("linear", "squared", "softmax"):
+        train_model(X, Recipe(model, batch_size=6))
+        assert given["q"].tolist() == [0.5, 0.0, *[1 / 6] * 3]
 
 
 def test_the_weights_that_training_made_are_not_copied(given, monkeypatch):
@@ -476,7 +490,10 @@ def test_cosine_training_that_leaves_the_floats_is_refused(place, wrong, given_t
             train_cosine(np.eye(3), 2)
 
 
-@pytest.mark.parametrize(("size", "taken"), [(0.99e-60, False), (1.01e-60, True), (0.99e60, True), (1.01e60, False)])
+@pytest.mark.parametrize(
+    ("size", "taken"),
+    [(0.99e-60, False), (1e-60, False), (1.01e-60, True), (0.99e60, True), (1 / 1e-60, False), (1.01e60, False)],
+)
 def test_sizes_whose_fourth_powers_a_float_holds(size, taken, given_to_cosine):
     """Of the largest number of each row of X, X A and B."""
     X = np.array([[size, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -525,6 +542,7 @@ def test_training_is_deterministic_and_leaves_jax_as_it_was():
     ("call", "error", "message"),
     [
         (lambda: train_cosine(np.eye(3), 4), ValueError, r"^k takes an integer from 1 to 3 \(p\), got 4$"),
+        (lambda: train_cosine(np.ones((2, 3)), 4), ValueError, r"^k takes an integer from 1 to 3 \(p\), got 4$"),
         (lambda: train_cosine(np.eye(3), 0), ValueError, r"^k takes an integer from 1 to 3 \(p\), got 0$"),
         (lambda: train_cosine(-np.eye(3), 1), ValueError, "^X takes numbers of at least 0"),
         (lambda: train_cosine([1.0], 1), ValueError, "^X takes a non-empty 2-dimensional"),
