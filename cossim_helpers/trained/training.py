@@ -175,4 +175,4 @@ def train_cosine(
 
 
 def _empty(X) -> int:
-    return int(np.count_nonzero(~X.any(axis=1)))
+    return np.count_nonzero(~X.any(axis=1))

@@ -32,9 +32,36 @@ def test_what_is_a_dask_array(monkeypatch):
 def test_the_shape_is_of_whole_numbers():
     found = _dask.dask_shape("X", da.ones((5, 3), chunks=(2, -1)))
     assert found == (5, 3) and all(type(size) is int for size in found)
+    found = _dask.dask_shape("X", lazy(((np.int64(2), np.int64(2)), (np.int64(3),))))
+    assert found == (4, 3) and all(type(size) is int for size in found)
     unknown = da.ones((5, 1), chunks=(2, -1))
     assert _dask.dask_shape("X", unknown[unknown[:, 0] > 0]) == (None, 1)
     assert _dask.dask_shape("X", da.ones((1, 4), chunks=1, dtype=bool).rechunk({1: -1})) == (1, 4)
+
+
+def lazy(chunks, dtype=float):
+    """Nothing of it can be computed."""
+    return da.map_blocks(lambda block_id: None, chunks=chunks, dtype=dtype, meta=np.empty((0,) * len(chunks), dtype))
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (lazy(((4,), (3,)), complex), TypeError, "^X takes real numbers, got dtype complex128$"),
+        (lazy(((4,), (3,)), "U1"), TypeError, "^X takes real numbers, got dtype <U1$"),
+        (lazy(((0,), (3,))), ValueError, r"^X takes a non-empty 2-dimensional array, got shape \(0, 3\)$"),
+        (lazy(((4,), (0,))), ValueError, r"^X takes a non-empty 2-dimensional array, got shape \(4, 0\)$"),
+        (lazy(((4,),)), ValueError, r"^X takes a non-empty 2-dimensional array, got shape \(4,\)$"),
+        (lazy(((4,), (3,), (2,))), ValueError, r"^X takes a non-empty 2-dimensional array, got shape \(4, 3, 2\)$"),
+        (lazy(((4,), (3, 3))), ValueError, r"^X takes .* whole rows, got 2 blocks .*: pass X\.rechunk\({1: -1}\)$"),
+        (lazy(((4,), (np.nan,))), ValueError, "^X takes a Dask array with a known number of columns"),
+    ],
+)  # fmt: skip
+def test_no_other_shape_is_taken(X, error, message):
+    with pytest.raises(error, match=message):
+        _dask.dask_shape("X", X)
+    with pytest.raises(error, match=message):
+        spectrum(X)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse as sp
 import scipy.stats
 from instances import random_parameters, small_interactions
-from oracles import WEIGHTS, loss_by_hand, scaled
+from oracles import WEIGHTS, log_sum_exp, loss_by_hand, scaled
 
 from cossim_helpers import (
     Factors,
@@ -320,6 +320,37 @@ def test_the_start_keeps_the_size_of_a_vector(model):
         assert abs(np.corrcoef(one[:m], other[:m])[0, 1]) < 4.5 / math.sqrt(m)
 
 
+@pytest.mark.parametrize(
+    ("model", "normalization"),
+    [("linear", "unit"), ("squared", "layer"), ("softmax", "unit"), ("two-tower", "layer"), ("two-tower", "unit")],
+)
+def test_the_start_is_drawn_from_a_key_for_each_tensor(model, normalization, monkeypatch):
+    """Not a property but a promise: stored tables were trained from these numbers. Sizes are those of the docstring."""
+    monkeypatch.setattr(models, "HIDDEN", WIDTH)
+    sizes = {"W": 1.0, "B": 1 / math.sqrt(K)}
+    if model == "two-tower":
+        sizes = {
+            "W": 1.0,
+            "W2": math.sqrt(2 / WIDTH),
+            "E": 1.0,
+            "V1": 1 / math.sqrt(K),
+            "V2": math.sqrt(2 / (WIDTH * K)),
+        }
+    key = jax.random.key(5)
+    with jax.enable_x64(True):
+        found = _jax.start(Recipe(model, normalization, k=K), P, key)
+        assert {value.dtype for value in found.values()} == {jnp.dtype("float64")}
+        drawn = {
+            name: size * np.asarray(jax.random.normal(jax.random.fold_in(key, 1_000_000 + number), found[name].shape))
+            for number, (name, size) in enumerate(sizes.items())
+        }
+    expected = with_the_rest(drawn, model, normalization)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].shape == value.shape
+        np.testing.assert_allclose(found[name], value, rtol=1e-14)
+
+
 # --- what train refuses ---
 
 
@@ -456,6 +487,7 @@ def given_to_cosine(monkeypatch):
 
     def train(X, A, B, loss, steps, learning_rate):
         seen.update(X=X, A=A, B=B, loss=loss, steps=steps, learning_rate=learning_rate)
+        np.exp(np.array(1e3))  # as the scale may leave the floats
         return seen["found"]
 
     monkeypatch.setattr(_jax, "train_cosine", train)
@@ -463,7 +495,7 @@ def given_to_cosine(monkeypatch):
 
 
 def test_cosine_training_is_given_the_start_and_its_settings(given_to_cosine, monkeypatch):
-    given, X = given_to_cosine, np.diag([1.0, 2.0, 0.5])
+    given, X = given_to_cosine, np.array([[1.0, 0, 0], [0, 2, 0], [0, 0, 0.5], [1, 1, 1]])
     own = Factors(np.arange(1.0, 7.0).reshape(3, 2), np.ones((3, 2)))
     monkeypatch.setattr(_owned, "_copied", None)  # nothing is copied
     model = train_cosine(sp.csr_array(X), 2)
@@ -480,10 +512,10 @@ def test_cosine_training_is_given_the_start_and_its_settings(given_to_cosine, mo
 
 
 @pytest.mark.parametrize("place", range(4))
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_cosine_training_that_leaves_the_floats_is_refused(place, wrong, given_to_cosine):
     found = list(given_to_cosine["found"])
-    found[place] = np.full((3, 2), wrong) if place < 2 else wrong
+    found[place] = np.array([[1.0, 2.0], [3.0, wrong], [0.0, 0.0]]) if place < 2 else wrong
     for end in (found, [*found[:2], 0.0, 0.5]):
         given_to_cosine["found"] = end
         with pytest.raises(ValueError, match=r"^learning_rate and start take numbers at which training stays finite"):
@@ -528,6 +560,31 @@ def test_training_lowers_the_loss_that_it_reports(loss):
     assert model.loss < train_cosine(small(), 3, loss=loss, steps=1, start=start).loss - 0.01
 
 
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_training_for_the_cosine_is_adam_whose_rate_falls(loss):
+    """Three steps, redone in NumPy with numerical gradients; the rate falls along a half cosine."""
+    rng = np.random.default_rng(2)
+    X = np.array([[1.0, 0, 2, 0], [0, 1, 0, 1], [1, 1, 0, 0], [0, 0, 0.5, 1], [0, 3, 0, 0]])
+    w = {"A": rng.standard_normal((4, 2)), "B": rng.standard_normal((4, 2)), "log_scale": np.array(0.0)}
+
+    def by_hand(w):
+        scores = math.exp(w["log_scale"]) * np.array(
+            [[u @ b / math.sqrt((u @ u) * (b @ b)) for b in w["B"]] for u in X @ w["A"]]
+        )
+        if loss == "squared":
+            return np.mean((X - scores) ** 2)
+        return -sum(x * (score - log_sum_exp(row)) for xs, row in zip(X, scores) for x, score in zip(xs, row)) / X.sum()
+
+    model, moments = train_cosine(X, 2, loss=loss, steps=3, learning_rate=0.1, start=Factors(w["A"], w["B"])), None
+    for t in (1, 2, 3):
+        rate = 0.1 * (1 + math.cos(math.pi * (t - 1) / 3)) / 2
+        w, moments = adam_by_hand(w, moments, numerical_gradient(by_hand, w), rate, t)
+    np.testing.assert_allclose(model.factors.A, w["A"], atol=1e-6)
+    np.testing.assert_allclose(model.factors.B, w["B"], atol=1e-6)
+    assert model.scale == pytest.approx(math.exp(w["log_scale"]), abs=1e-6)
+    assert model.loss == pytest.approx(by_hand(w), abs=1e-6)
+
+
 def test_training_is_deterministic_and_leaves_jax_as_it_was():
     import jax
 
@@ -552,7 +609,9 @@ def test_training_is_deterministic_and_leaves_jax_as_it_was():
         (lambda: train_cosine(np.eye(3), 1, rng="a"), TypeError, "^rng takes"),
         (lambda: train_cosine(np.eye(3), 2, start=np.eye(3)), TypeError, "^start takes Factors"),
         (
-            lambda: train_cosine(np.full((3, 3), 1e59), 2, start=Factors(np.full((3, 2), 1e300), GOOD.B + 1)),
+            lambda: train_cosine(
+                np.full((3, 3), 1e59), 2, start=Factors([[1e300] * 2, [-1e300] * 2, [1e300] * 2], GOOD.B + 1)
+            ),
             ValueError,
             "^start takes vectors of sizes",
         ),
