@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,14 +63,14 @@ class Anatomy:
     @property
     def unit_length(self) -> bool:
         """Whether each row has length 1 to three digits, as a table does that was normalized before it was stored."""
-        return abs(self.shortest - 1) < 1e-3 and abs(self.longest - 1) < 1e-3
+        return max(1 - self.shortest, self.longest - 1) < 1e-3
 
 
 def anatomy(E: np.ndarray) -> Anatomy:
     """One pass over E (n, dim), finite, of any dtype; sums in float64 of blocks in float32."""
     n, dim = E.shape
     lengths, keys = np.empty(n), np.empty(n, np.uint64)
-    weights = np.random.default_rng(0).integers(0, 2**63, dim, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    weights = np.random.default_rng(0).integers(0, 2**64, dim, dtype=np.uint64) | 1  # odd: no bit is lost
     total, unit_total = np.zeros(dim), np.zeros(dim)
     gram, unit_gram = np.zeros((dim, dim)), np.zeros((dim, dim))
     lowest, highest = np.full(dim, np.inf), np.full(dim, -np.inf)
@@ -83,7 +84,7 @@ def anatomy(E: np.ndarray) -> Anatomy:
             gram += rows.T @ rows
             lowest, highest = np.minimum(lowest, rows.min(axis=0)), np.maximum(highest, rows.max(axis=0))
             here = lengths[start:stop, None]
-            unit = np.divide(rows, here, out=np.zeros_like(rows), where=here > 0, casting="unsafe")
+            unit = np.divide(rows, here, out=np.zeros_like(rows), where=here > 0)
             unit_total += unit.sum(axis=0, dtype=np.float64)
             unit_gram += unit.T @ unit
             so_far += int(np.count_nonzero(here))
@@ -113,10 +114,10 @@ def anatomy(E: np.ndarray) -> Anatomy:
     )
 
 
-def _cut(first: int, count: int) -> list[tuple[int, int]]:
+def _cut(first: int, count: int) -> Iterator[tuple[int, int]]:
     """The block from `first` on, cut where one of FIRST ends."""
     stops = sorted({stop for stop in FIRST if first < stop < first + count} | {first + count})
-    return list(zip([first, *stops[:-1]], stops))
+    return zip([first, *stops], stops)
 
 
 def _mean_of_pairs(total: np.ndarray, m: int) -> float:
@@ -126,13 +127,13 @@ def _mean_of_pairs(total: np.ndarray, m: int) -> float:
 
 def _keys(rows, weights) -> np.ndarray:
     """A number that equal rows share: integer sums, exact whatever the order."""
-    bits = (rows + np.float32(0)).view(np.uint32)  # −0.0 becomes 0.0
-    return (bits.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
+    bits = (rows + 0).view(np.uint32)  # −0.0 becomes 0.0
+    return (bits * weights).sum(axis=1)
 
 
 def _duplicates(E: np.ndarray, keys: np.ndarray) -> int:
     """Rows that repeat an earlier one: rows of equal keys, compared number by number."""
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     same = np.flatnonzero(keys[order][1:] == keys[order][:-1])
     found = 0
     for at in range(0, len(same), 1024):
@@ -165,7 +166,7 @@ class Hubness:
 
 def hubness(E: np.ndarray, rows: np.ndarray, k: int) -> Hubness:
     """Of the cosine among the given rows."""
-    sample = np.asarray(E[rows], dtype=np.float32)
+    sample = E[rows]
     k = min(k, len(sample) - 1)
     ids = nearest(sample, np.arange(len(sample)), [View(k)])[0]
     counts = np.bincount(ids.ravel(), minlength=len(sample)).astype(np.float64)

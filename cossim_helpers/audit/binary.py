@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def read_npz(path: Path, key: str | None):
     """The array `key` of a .npz file, or its only one."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            key = _chosen(path, key, list(archive.files))
+            key = _chosen(path, key, archive.files)
             return _array(path, archive[key]), None
     except FileFault:
         raise
@@ -64,7 +65,7 @@ def read_safetensors(path: Path, key: str | None):
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, LONGEST_HEADER):
+        if length > min(size - 8, LONGEST_HEADER):  # of fewer than 8 bytes, too
             raise FileFault(path, f"announces a header of {length:,} bytes, but holds {max(size - 8, 0):,}")
         try:
             header = json.loads(file.read(length))
@@ -76,7 +77,7 @@ def read_safetensors(path: Path, key: str | None):
     key = _chosen(path, key, tables if key is None else list(shapes))
     kind, start, stop = _extent(path, key, tensors[key])
     shape, dtype = shapes[key], np.dtype(_TENSORS[kind])
-    needed = dtype.itemsize * int(np.prod(shape, dtype=object))
+    needed = dtype.itemsize * math.prod(shape)
     if not shape or min(shape) < 1:
         raise FileFault(path, f"tensor {key!r}: takes vectors, one a row, got shape {shape}")
     there = min(stop, size - 8 - length) - start
@@ -115,9 +116,9 @@ def read_word2vec_binary(path: Path, key: str | None):
     if key is not None:
         raise FileFault(path, f".bin holds one table; --key {key} names none")
     data = path.read_bytes()
-    head, _, _ = data[:100].partition(b"\n")
+    head, newline, _ = data[:100].partition(b"\n")
     counts = head.split()
-    if len(counts) != 2 or not all(c.isdigit() for c in counts):
+    if not newline or len(counts) != 2 or not all(c.isdigit() for c in counts):
         raise FileFault(path, f'its first line takes two counts, as in "1000 300", got {head[:30]!r}')
     n, dim = map(int, counts)
     at, wide, rows, names = len(head) + 1, 4 * dim, [], []
@@ -134,7 +135,7 @@ def read_word2vec_binary(path: Path, key: str | None):
         at = end + 1 + wide
     if rest := len(data[at:].strip()):
         raise FileFault(path, f"announces {n} vectors of {dim} numbers, {rest:,} bytes follow them")
-    return np.array(rows, ndmin=2), tuple(names)
+    return np.array(rows), tuple(names)
 
 
 def _chosen(path: Path, key: str | None, names: list[str]) -> str:

@@ -209,7 +209,7 @@ def _gram(name: str, table: np.ndarray) -> np.ndarray:
 def _require_another_side(other: np.ndarray, E: np.ndarray, trained: str) -> None:
     """A table is balanced with itself, whatever trained it: only one encoder for both sides may give it twice."""
     tied = trained in LOSSES and determined(trained).tied
-    if not tied and other.shape == E.shape and np.array_equal(other, E):
+    if not tied and np.array_equal(other, E):
         raise ValueError("other takes the vectors of the other side, got those of E: name another file, or another key")
 
 

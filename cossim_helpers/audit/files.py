@@ -121,8 +121,6 @@ def _table(path: Path, lines: Iterator[tuple[int, list[str]]]):
         number, first = next(lines, (number, []))
         if not first:
             raise FileFault(path, "holds a header and no vector")
-    else:
-        indexed = False
     named, width = indexed or not _is_number(first[0]), len(first)
     rows, names = [_numbers(path, number, first, named)], [first[0]]
     for number, line in lines:
@@ -182,7 +180,7 @@ def _read_jsonl(path: Path, key: str | None):
             rows.append(vector)
             names.append(name)
             fields.append(field)
-    return np.array(rows, ndmin=2), tuple(map(str, names)) if names and None not in names else None
+    return np.array(rows), tuple(map(str, names)) if names and None not in names else None
 
 
 def _json_vector(path: Path, number: int, line: str, key: str | None):
@@ -235,7 +233,7 @@ def _read_word2vec(path: Path, key: str | None):
             names.append(name)
     if n >= 0 and len(rows) != n:
         raise FileFault(path, f"announces {n} vectors and holds {len(rows)}")
-    return np.array(rows, ndmin=2), tuple(names)
+    return np.array(rows), tuple(names)
 
 
 def _announced(path: Path, number: int, cells: list[str]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import scipy.special
 import cossim_helpers as ch
 from cossim_helpers.audit.anatomy import anatomy, hubness
 from cossim_helpers.audit.command import main
-from cossim_helpers.audit.neighbors import DISTANCE, DOT, View, nearest, shared
+from cossim_helpers.audit.neighbors import DISTANCE, DOT, View, nearest, row_blocks, shared
 from cossim_helpers.audit.repair import REPAIRS, default_repair
 from cossim_helpers.audit.report import audit_lines, audit_page, comparison_lines
 
@@ -87,8 +87,8 @@ def test_shared_counts_neighbors_whatever_their_order():
 
 
 def test_anatomy_by_the_definitions(monkeypatch):
-    monkeypatch.setattr("cossim_helpers.audit.anatomy.FIRST", (100, 250))
-    monkeypatch.setattr("cossim_helpers.audit.neighbors.NUMBERS", 700)
+    monkeypatch.setattr("cossim_helpers.audit.anatomy.FIRST", (100, 140, 250))
+    monkeypatch.setattr("cossim_helpers.audit.anatomy.row_blocks", lambda E: row_blocks(E, 700))  # of 140 rows
     E = RNG.normal(size=(400, 5)) * [3, 1, 1, 0, 0] + [0, 0, 1, 0, 2]
     E[7], E[50], E[399] = E[3], E[3], 0.0
     E[0, 3], E[7, 3] = 0.0, -0.0
@@ -102,7 +102,7 @@ def test_anatomy_by_the_definitions(monkeypatch):
     for rows, mean in found.mean_cosine:
         pairs = (unit[:rows] @ unit[:rows].T)[np.triu_indices(min(rows, 399), 1)]
         np.testing.assert_allclose(mean, pairs.mean(), atol=1e-6)
-    assert [rows for rows, _ in found.mean_cosine] == [100, 250, 400]
+    assert [rows for rows, _ in found.mean_cosine] == [100, 140, 250, 400]
     squares = (unit**2).mean(axis=0)
     assert found.dimension == squares.argmax()
     np.testing.assert_allclose(found.dimension_share, squares.max(), rtol=1e-5)
@@ -590,7 +590,8 @@ def test_bad_vectors_are_refused_by_name(name):
     [
         ({"k": 0}, "k"), ({"k": 12}, "k"), ({"k": 2.5}, "k"), ({"k": True}, "k"),
         ({"k": 2, "n_queries": 0}, "n_queries"), ({"k": 2, "n_draws": 0}, "n_draws"),
-        ({"k": 2, "spread": 2e6}, "spread"), ({"k": 2, "done": None}, "done"), ({"k": 2, "other": 0 * GOOD}, "other"),
+        ({"k": 2, "spread": 1e6 + 0.5}, "spread"), ({"k": 2, "n_draws": 2**31}, "n_draws"),
+        ({"k": 2, "done": None}, "done"), ({"k": 2, "other": 0 * GOOD}, "other"),
         ({"k": 2, "again": 0 * GOOD + 1}, "again"),
         ({"k": 2, "spread": 0.5}, "spread"), ({"k": 2, "spread": np.nan}, "spread"),
         ({"k": 2, "trained": "bert"}, "trained"), ({"k": 2, "trained": None}, "trained"),
