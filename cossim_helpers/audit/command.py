@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     repair.add_argument("--other", type=_file, metavar="F", help="the other side: users, queries, contexts")
     repair.add_argument("--other-key", metavar="KEY", help="which table of that file; default: --key")
     _trained(repair)
-    repair.add_argument("--method", choices=tuple(REPAIRS), help="default: what --trained calls for")
+    repair.add_argument("--method", choices=REPAIRS, help="default: what --trained calls for")
     repair.add_argument("-o", "--output", required=True, metavar="OUT", help=".npy or .npz")
     return parser
 
