@@ -169,7 +169,7 @@ def hubness(E: np.ndarray, rows: np.ndarray, k: int) -> Hubness:
     sample = E[rows]
     k = min(k, len(sample) - 1)
     ids = nearest(sample, np.arange(len(sample)), [View(k)])[0]
-    counts = np.bincount(ids.ravel(), minlength=len(sample)).astype(np.float64)
+    counts = np.bincount(ids.ravel(), minlength=len(sample))
     spread = counts.std()
     skewness = float(((counts - counts.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0
     return Hubness(len(sample), skewness, int(counts.max()), float((counts == 0).mean()))

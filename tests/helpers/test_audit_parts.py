@@ -110,6 +110,11 @@ def test_hubness_is_that_of_the_chosen_rows():
     assert (found.n_rows, found.largest, found.orphans) == (60, counts.max(), (counts == 0).mean())
     np.testing.assert_allclose(found.skewness, ((counts - 5) ** 3).mean() / counts.std() ** 3)
     assert hubness(E, rows[:2], 5) == ch.Hubness(2, 0.0, 1, 0.0)  # of few rows all others
+    fan = np.column_stack([np.cos([0.0, 0.1, 0.3]), np.sin([0.0, 0.1, 0.3])])
+    assert hubness(fan, np.arange(3), 1) == ch.Hubness(3, 0.0, 2, 1 / 3)
+    found, counts = hubness(E[:, :2], rows, 2), np.bincount(neighbors(E[rows, :2], 2).ravel(), minlength=60)
+    assert 0 < counts.std() < 1 and found.largest == counts.max()
+    np.testing.assert_allclose(found.skewness, ((counts - 2) ** 3).mean() / counts.std() ** 3, rtol=1e-12)
 
 
 # --- two trainings ---
@@ -344,4 +349,4 @@ def test_results_hold_numbers_of_python():
     E, P = rng.normal(size=(20, 3)), rng.normal(size=(30, 3))
     found = ch.audit_embeddings(E, other=P, again=E[::-1], trained="clip", k=3, n_draws=1)
     assert kinds(found) == {int, float, str, np.ndarray} and type(found.stays) is float
-    assert kinds(anatomy(np.eye(3))) == {int, float, np.ndarray}
+    assert kinds(anatomy(np.eye(3)[[0, 0, 1]])) == {int, float, np.ndarray}
