@@ -156,7 +156,7 @@ def _mapped(E1, E2, fold: np.ndarray) -> tuple[np.ndarray, float, float]:
         axis=0
     )
     fits = 1.0 - errors / spread if spread > 0 else np.zeros(len(PENALTIES))
-    best = int(np.argmax(fits))
+    best = np.argmax(fits)
     mapped = np.empty((len(E1), E2.shape[1]), np.float32)
     for half in (0, 1):
         M, m = maps[half][best]
@@ -185,7 +185,6 @@ def _maps(moments: _Moments) -> list[tuple[np.ndarray, np.ndarray]]:
     square = np.trace(moments.xx)
     rotation = left @ rightt * (size.sum() / square if square > 0 else 0.0)
     w, axes = np.linalg.eigh(moments.xx)
-    w = np.maximum(w, 0.0)
     rest = axes.T @ (moments.xy - moments.xx @ rotation)  # Σx(y − sRx)ᵀ in the axes of the data
     small = len(w) * _EPS * w[-1]
     maps = []

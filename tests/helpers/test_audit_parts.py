@@ -167,7 +167,8 @@ def trainings():
         for half in (0, 1):
             E1[fold == half] = round_cloud((fold == half).sum(), d, rng)
         moved = E1 + np.where(fold[:, None] == 0, E1 @ S, c * E1 @ S)
-        yield 10.0 ** (seed - 1) * (E1 + 0.5), moved @ np.linalg.qr(rng.normal(size=(6, 6)))[0][:d, :e] - 1.0, fold
+        turned = moved @ np.linalg.qr(rng.normal(size=(6, 6)))[0][:d, :e] - 1.0
+        yield 100.0 ** (seed - 1) * (E1 + 0.5), turned * (1.0, 0.01, 10.0)[seed], fold
 
 
 def test_the_map_is_the_ridge_about_a_rotation_that_predicts_best(monkeypatch):
@@ -182,17 +183,32 @@ def test_the_map_is_the_ridge_about_a_rotation_that_predicts_best(monkeypatch):
     assert best == set(GRID)
 
 
-def test_directions_that_are_missing_are_mapped_to_nothing():
+def test_what_one_half_does_not_show_is_mapped_to_nothing():
     rng = np.random.default_rng(3)
-    fold = np.arange(40) % 2
+    fold = np.arange(64) % 2
     for scale in (1e-4, 1.0, 1e4):
-        E1 = scale * rng.normal(size=(40, 3)) @ rng.normal(size=(3, 5))
-        E2 = E1 @ rng.normal(size=(5, 4)) / scale
+        wide = rng.normal(size=(64, 3)) * [1e3, 1, 1]
+        shown = np.linalg.qr(rng.normal(size=(5, 5)))[0][:3]  # the directions that the first half has
+        E1 = scale * (wide @ shown + fold[:, None] * rng.normal(size=(64, 5)))
+        E2 = E1 @ shown.T @ rng.normal(size=(3, 3)) / scale
         table, rotation_fit, map_fit = compare._mapped(E1, E2, fold)
         np.testing.assert_allclose(map_fit, 1.0, rtol=1e-12)
         np.testing.assert_allclose(table, E2, atol=1e-6 * abs(E2).max())
-        assert rotation_fit < 0.99
-    assert compare._mapped(E1, np.ones((40, 2)), fold)[1:] == (0.0, 0.0)  # of nothing nothing is predicted
+        assert rotation_fit < 1 - 1e-7
+    assert compare._mapped(E1, np.ones((64, 2)), fold)[1:] == (0.0, 0.0)  # of nothing nothing is predicted
+    E1[fold == 0] = 1.0
+    table, *_ = compare._mapped(E1, E2, fold)
+    np.testing.assert_allclose(table[fold == 1], [E2[fold == 0].mean(axis=0)] * 32, rtol=1e-6)
+
+
+def test_the_map_of_small_integers_is_that_of_the_same_numbers():
+    rng = np.random.default_rng(12)
+    E1, fold = rng.integers(-100, 100, (50, 4)), rng.permutation(50) % 2
+    E2 = (E1 @ rng.normal(size=(4, 3)) / 4).astype(np.int8)
+    table, rotation_fit, map_fit, _ = mapped_by_hand(E1, E2.astype(float), fold)
+    found = compare._mapped(E1.astype(np.int8), E2, fold)
+    np.testing.assert_allclose(found[1:], (rotation_fit, map_fit), rtol=1e-9)
+    np.testing.assert_allclose(found[0], table, atol=2e-6 * abs(table).max())
 
 
 def error(shares):
@@ -241,6 +257,8 @@ def test_a_comparison_takes_what_it_says():
         ch.compare_embeddings(E1[1:], E2)
     with pytest.raises(ValueError, match=r"^k takes an integer from 1 to 3, one less than there are rows, got 4"):
         ch.compare_embeddings(E1[:4], E2[:4], k=4)
+    with pytest.raises(ValueError, match=r"^n_queries takes an integer at least 1, got 0"):
+        ch.compare_embeddings(E1, E2, n_queries=0)
 
 
 # --- the audit ---
