@@ -269,6 +269,11 @@ def test_the_audit_takes_what_it_says(monkeypatch):
     assert ch.audit_embeddings(E[:3], k=2, n_draws=1, n_queries=1, spread=1e6).n_queries == 1
     again = ch.audit_embeddings(E[:4], again=E[:4], k=3, n_draws=1)
     assert again.comparison.overlap == 1.0
+    assert ch.audit_embeddings(E[:4], other=E[5:6], k=3, n_draws=1).n == 4  # one vector is another side
+    with pytest.raises(ValueError, match=r"^E takes at least 3 rows, got 2"):
+        ch.audit_embeddings(E[:2], k=1)
+    with pytest.raises(ValueError, match=r"^k takes an integer from 1 to 3, one less than there are rows, got 4"):
+        ch.audit_embeddings(E[:4], k=4)
 
     def searched(E, queries, k, facts, *, rng, done, **options):
         asked.append(("stabilities", queries.tolist(), k, str(rng.bit_generator.state), done(0.5), options))
@@ -313,6 +318,8 @@ def test_the_balance_is_held_against_random_turns(monkeypatch):
     np.testing.assert_allclose(found.balance_defect, defect(P, Q), rtol=1e-12)
     np.testing.assert_allclose(found.balance_of_noise, np.mean([defect(P @ R, Q) for R in turns]), rtol=1e-12)
     np.testing.assert_allclose(ch.balance_defect(P, Q), defect(P, Q), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"^Q, with as many columns as P: got 4, takes 3"):
+        ch.balance_defect(P[:, :3], Q)
     np.testing.assert_allclose(found.mean_share, (Q.mean(axis=0) ** 2).sum() / (Q**2).sum(axis=1).mean(), rtol=1e-5)
 
 
