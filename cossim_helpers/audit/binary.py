@@ -53,7 +53,7 @@ def _array(path: Path, value) -> np.ndarray:
 
 
 def _npy_words(error: Exception) -> str:
-    if "pickle" in str(error).lower() or "Python objects" in str(error):
+    if "pickle" in str(error) or "Python objects" in str(error):
         return "is no array of numbers: text, or Python objects (a pickle), which are not loaded"
     if "mmap length" in str(error) or isinstance(error, EOFError):
         return "is cut off: fewer bytes than its header announces"

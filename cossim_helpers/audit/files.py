@@ -180,7 +180,7 @@ def _read_jsonl(path: Path, key: str | None):
             rows.append(vector)
             names.append(name)
             fields.append(field)
-    return np.array(rows), tuple(map(str, names)) if names and None not in names else None
+    return np.array(rows), tuple(map(str, names)) if None not in names else None
 
 
 def _json_vector(path: Path, number: int, line: str, key: str | None):
