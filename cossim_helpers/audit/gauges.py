@@ -74,13 +74,14 @@ def stabilities(
     found = nearest(E, queries, [View(min(WIDE * k, n - 1)), *[view for _, _, view in views]], done=done)
 
     m = min(n, NOISE_ROWS)  # noise in its own axes; the random basis of each view hides them
+    few = min(k, m - 1)
     noise = rng.standard_normal((m, dim), dtype=np.float32) * np.sqrt(facts.spectrum).astype(np.float32)
     turn = rotation(dim, rng)
     noise = noise @ turn.astype(np.float32) + facts.mean.astype(np.float32)
     noise_queries = np.sort(rng.choice(m, min(m, NOISE_QUERIES), replace=False))
     variances = np.einsum("ij,i,ij->j", turn, facts.spectrum, turn)
     noise_views = _views(
-        min(k, m - 1),
+        few,
         facts.mean,
         variances,
         turn.T[:, kept],
@@ -91,8 +92,8 @@ def stabilities(
         rng,
         min(PARTS, len(noise_queries)),
     )
-    null = nearest(noise, noise_queries, [View(min(k, m - 1)), *[view for _, _, view in noise_views]])
-    return _summaries(views, found, k, _overlaps(noise_views, null, min(k, m - 1)))
+    null = nearest(noise, noise_queries, [View(few), *[view for _, _, view in noise_views]])
+    return _summaries(views, found, k, _overlaps(noise_views, null, few))
 
 
 def _views(k, mean, variances, axes, spectrum, basis, n_draws, spread, rng, parts) -> list[tuple[str, str, View]]:
@@ -101,7 +102,7 @@ def _views(k, mean, variances, axes, spectrum, basis, n_draws, spread, rng, part
     centered = {"shift": mean, "basis": axes}
 
     def without(first: int) -> np.ndarray:
-        return (np.arange(len(spectrum)) >= min(first, len(spectrum) - 1)).astype(float)
+        return np.arange(len(spectrum)) >= min(first, len(spectrum) - 1)
 
     views = [
         ("dot product", "measure", View(k, DOT)),

@@ -82,13 +82,13 @@ def nearest(
                 scores = _scores(products, squares, views[at].measure)
                 scores[own] = -np.inf
                 best[at].add(first, scores)
-        done(min(1.0, (first + len(rows)) / len(E)))
+        done((first + len(rows)) / len(E))
     return [found.ids for found in best]
 
 
 def _own(queries: np.ndarray, first: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Where in a block the queries meet themselves."""
-    here = np.flatnonzero((queries >= first) & (queries < first + n_rows))
+    here = (queries >= first) & (queries < first + n_rows)
     return here, queries[here] - first
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import importlib.util
 from pathlib import Path
@@ -12,6 +13,7 @@ from .fault import FileFault, is_name
 
 READERS = ("pyarrow", "polars", "duckdb", "fastparquet")
 CHUNK = 10_000  # rows that stand in memory as Python objects
+_OF_DUCKDB = "select * from read_parquet(?, hive_partitioning = false)"  # no columns from the names of folders
 
 
 def read_parquet(path: Path, key: str | None):
@@ -45,53 +47,47 @@ def _rows(path: Path, columns: dict, key: str | None) -> np.ndarray:
     widths = {len(value) if value is not None and np.ndim(value) == 1 else 0 for value in columns[key]}
     if len(widths) != 1 or widths == {0}:
         raise FileFault(path, f"column {key!r}: takes lists of one length, got lengths {sorted(widths)[:5]}")
-    return np.array([np.asarray(value) for value in columns[key]]) if isinstance(columns[key], list) else columns[key]
+    return np.asarray(columns[key])
 
 
 def _with_gaps(values) -> np.ndarray:
     """A column as an array; a missing number is NaN, which is refused by its place."""
-    if isinstance(values, list) and any(value is None for value in values):
-        values = [np.nan if value is None else value for value in values]
-    return np.asarray(values)
+    return np.asarray([np.nan if value is None else value for value in values] if isinstance(values, list) else values)
 
 
 def _by_pyarrow(path: Path) -> dict:
-    table = importlib.import_module("pyarrow.parquet").read_table(path).combine_chunks()
-    return {name: _arrow_column(table.column(name)) for name in table.column_names}
+    table = importlib.import_module("pyarrow.parquet").read_table(path)
+    return {name: _arrow_column(table.column(name).combine_chunks()) for name in table.column_names}
 
 
 def _arrow_column(column):
     """A column of lists of one length as a table, without a Python object for each number; others as they are."""
-    column = column.combine_chunks()
-    if "list" not in str(column.type) or column.null_count or not len(column):
-        return (
-            column.to_pylist()
-            if column.null_count or "list" in str(column.type)
-            else column.to_numpy(zero_copy_only=False)
-        )
-    widths = set(map(len, (column[0], column[-1])))
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    lengths = column.value_lengths().to_numpy() if hasattr(column, "value_lengths") else np.array(list(widths))
-    return values.reshape(len(column), -1) if len(set(lengths.tolist())) == 1 else column.to_pylist()
+    if column.null_count:
+        return column.to_pylist()
+    if "list" not in str(column.type).partition("<")[0]:  # a struct may hold lists
+        return column.to_numpy(zero_copy_only=False)
+    lengths = importlib.import_module("pyarrow.compute").list_value_length(column)
+    if len(lengths.unique()) != 1:
+        return column.to_pylist()
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
 
 
 def _by_polars(path: Path) -> dict:
-    frame = importlib.import_module("polars").read_parquet(path)
+    with path.open("rb") as file:  # a name could be a pattern of names
+        frame = importlib.import_module("polars").read_parquet(file)
     return {
-        name: _joined([frame[name].slice(first, CHUNK).to_list() for first in range(0, max(len(frame), 1), CHUNK)])
-        if frame[name].dtype.is_nested()
-        else frame[name].to_list()
+        name: _joined([frame[name].slice(first, CHUNK).to_list() for first in range(0, len(frame), CHUNK)])
         for name in frame.columns
     }
 
 
 def _by_duckdb(path: Path) -> dict:
-    cursor = importlib.import_module("duckdb").connect().execute("select * from read_parquet(?)", [str(path)])
+    cursor = importlib.import_module("duckdb").connect().execute(_OF_DUCKDB, [glob.escape(str(path))])
     names = [column[0] for column in cursor.description]
     chunks: dict[str, list] = {name: [] for name in names}
     while rows := cursor.fetchmany(CHUNK):
         for name, values in zip(names, zip(*rows)):
-            chunks[name].append(_compact(list(values)))
+            chunks[name].append(_compact(values))
     return {name: _joined(parts) for name, parts in chunks.items()}
 
 
@@ -99,14 +95,14 @@ def _joined(chunks):
     """The chunks of a column as one table if they are lists of one length, else as one list."""
     parts = [_compact(values) for values in chunks]
     tables = [part for part in parts if isinstance(part, np.ndarray)]
-    if tables and len(tables) == len(parts) and len({part.shape[1:] for part in parts}) == 1:
+    if len(tables) == len(parts) and len({part.shape[1:] for part in parts}) == 1:
         return np.concatenate(tables)
     return [value for part in parts for value in part]
 
 
 def _compact(values):
     """Lists of one length as an array; what else there is as it stands."""
-    if isinstance(values, np.ndarray) or not all(isinstance(value, (list, tuple)) for value in values):
+    if not all(isinstance(value, (list, tuple)) for value in values):
         return values
     return np.array(values) if len(set(map(len, values))) == 1 else values
 
@@ -114,7 +110,8 @@ def _compact(values):
 def _by_fastparquet(path: Path) -> dict:
     with path.open("rb") as file:
         frame = importlib.import_module("fastparquet").ParquetFile(file).to_pandas()
-    return {name: frame[name].tolist() for name in frame.columns}
+    columns = {name: frame[name] for name in frame.columns}
+    return {name: column.astype(object).where(column.notna(), None).tolist() for name, column in columns.items()}
 
 
 _COLUMNS = {"pyarrow": _by_pyarrow, "polars": _by_polars, "duckdb": _by_duckdb, "fastparquet": _by_fastparquet}

@@ -32,24 +32,24 @@ def as_vectors(name: str, value, *, at_least: int = 2) -> np.ndarray:
         largest = max(largest, float(sizes.max()))  # NaN fails the next line
         if not np.isfinite(rows).all():
             row, column = np.argwhere(~np.isfinite(rows))[0]
-            what = np.asarray(table[first + row, column])
+            what = table[first + row, column]
             why = "beyond the range of float32" if np.isfinite(what) else "NaN or infinite"
             raise ValueError(
                 f"{name} takes finite numbers, got {what} ({why}) in row {first + row}, column {column}, counted from 0"
             )
         if lost is None:
             tiny = first + np.flatnonzero(sizes < SMALLEST_ROW)
-            lost = next(iter(tiny[np.any(table[tiny], axis=1)]), None) if tiny.size else None
-    if not SMALLEST <= largest <= LARGEST and (largest > 0 or np.any(table[:])):
+            lost = next(iter(tiny[np.any(table[tiny], axis=1)]), None)
+    if not SMALLEST <= largest <= LARGEST and np.any(table[:]):
         raise ValueError(
             f"{name} takes numbers whose largest is from {SMALLEST:.0e} to {LARGEST:.0e}, got {largest:.0e}: multiply "
             "all by one factor, which moves no cosine"
         )
     if lost is not None:
-        size = abs(np.asarray(table[lost], dtype=np.float64)).max()
         raise ValueError(
-            f"{name} takes rows whose largest number is at least {SMALLEST_ROW:.0e}, or rows of zeros, got {size:.3g} "
-            f"in row {lost}, counted from 0: multiply it by a factor, which moves no cosine"
+            f"{name} takes rows whose largest number is at least {SMALLEST_ROW:.0e}, or rows of zeros, got "
+            f"{abs(table[lost]).max():.3g} in row {lost}, counted from 0: multiply it by a factor, which moves no "
+            "cosine"
         )
     return table
 

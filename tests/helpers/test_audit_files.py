@@ -1,7 +1,5 @@
 """Files of vectors: each format read back, and each kind of damage answered by one line that says where."""
 
-import importlib
-import importlib.util
 import io
 import json
 import os
@@ -460,13 +458,6 @@ def test_parquet_without_a_reader_names_the_lightest(tmp_path, monkeypatch):
         read_vectors(tmp_path / "a.parquet")
 
 
-def test_chunks_of_a_column_are_joined():
-    lists = [[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]]
-    np.testing.assert_array_equal(parquet._joined(lists), [[1, 2], [3, 4], [5, 6]])
-    assert [list(value) for value in parquet._joined([[[1.0]], [[2.0, 3.0]]])] == [[1.0], [2.0, 3.0]]
-    assert parquet._joined([[1.0, None], ["a"]]) == [1.0, None, "a"]
-
-
 @pytest.mark.parametrize(
     ("columns", "key", "expected"),
     [
@@ -479,6 +470,16 @@ def test_chunks_of_a_column_are_joined():
         ({"e": [[1.0], [1.0, 2.0]]}, None, "lists of one length"),
         ({"e": [[1.0], None]}, None, "lists of one length"),
         ({"e": ["a"]}, None, "no column of numbers"),
+        ({"e": [None, [1.0]]}, "e", "lists of one length"),
+        ({"e": [[1.0], [2.0]], "id": ["a", "b"]}, "id", "lists of one length"),
+        ({"e": [[[1.0, 2.0]], [[3.0, 4.0]]]}, None, "lists of one length"),
+        ({"e": [[], []]}, None, "lists of one length"),
+        ({"e": []}, "e", "lists of one length"),
+        ({"e": []}, None, r"got shape \(0, 1\)"),
+        ({"x": [True, False], "y": np.array([2.0, 4.0]), "z": ["a", None]}, None, [[2], [4]]),
+        ({"e": [[1.0, 2.0]], "f": [3.0]}, None, [[1, 2]]),
+        ({"e": [(1.0, 2.0)], "f": [3.0]}, None, [[1, 2]]),
+        ({"e": [np.array([1.0, 2.0])], "f": [3.0]}, None, [[1, 2]]),
         ({"e": [[1.0]], "g": [[2.0]]}, None, "--key"),
         ({"e": [[1.0]]}, "h", "holds no column 'h'"),
     ],
@@ -492,11 +493,3 @@ def test_columns_of_parquet(tmp_path, monkeypatch, columns, key, expected):
             read_vectors(tmp_path / "a.parquet", key=key)
     else:
         np.testing.assert_array_equal(read_vectors(tmp_path / "a.parquet", key=key).rows, expected)
-
-
-@pytest.mark.parametrize("reader", [name for name in parquet.READERS if importlib.util.find_spec(name)])
-def test_parquet_with_each_reader_that_is_installed(tmp_path, monkeypatch, reader):
-    monkeypatch.setattr(parquet, "READERS", (reader,))
-    frame = importlib.import_module("pandas").DataFrame(E, columns=list("abcd"))
-    frame.to_parquet(tmp_path / "a.parquet")
-    np.testing.assert_array_equal(read_vectors(tmp_path / "a.parquet").rows, E)
