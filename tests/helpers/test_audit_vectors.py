@@ -1,9 +1,11 @@
 """Tables of vectors as the audit takes them, their repair by its definition, and what is said of what was seen."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import cossim_helpers as ch
 from cossim_helpers.audit import neighbors, tables, verdict
@@ -51,6 +53,34 @@ def test_vectors_are_taken_as_they_are():
 def test_what_is_no_table_of_vectors_is_named(table, words):
     with pytest.raises(ValueError, match=words):
         as_vectors("E", table)
+
+
+def test_sparse_tables_are_refused_by_name():
+    with pytest.raises(TypeError, match=r"^E takes a dense table, got csr_array: call its toarray\(\)"):
+        as_vectors("E", scipy.sparse.csr_array(np.eye(3)))
+
+
+NUMPY, NULLABLE = np.dtype(np.float32), SimpleNamespace(kind="f", name="Float32")
+AS_DOUBLES = {"dtype": np.float64, "na_value": np.nan}
+
+
+@pytest.mark.parametrize(
+    ("about", "asked"),
+    [
+        ({}, {}),
+        ({"dtypes": None}, {}),
+        ({"dtypes": [NUMPY, NUMPY], "ndim": 2}, {}),
+        ({"dtypes": ["Float32"], "ndim": 2}, {}),  # of another library
+        ({"dtypes": [NUMPY, NULLABLE]}, AS_DOUBLES),
+        ({"dtypes": [NULLABLE, NUMPY]}, AS_DOUBLES),
+        ({"dtypes": [NULLABLE]}, AS_DOUBLES),
+    ],
+)
+def test_frames_are_asked_for_their_numbers_as_they_are_or_with_gaps_as_nan(about, asked):
+    calls, table = [], np.eye(2, dtype=np.float32)
+    frame = SimpleNamespace(to_numpy=lambda **options: calls.append(options) or table, shape=(2, 2), **about)
+    assert as_vectors("E", frame) is table
+    assert str(calls) == str([asked])
 
 
 @pytest.mark.usefixtures("small_blocks")
