@@ -102,8 +102,8 @@ def load_movielens(min_ratings: int = 50, *, min_stars: float = 0.5) -> Films:
     ratings = _module("pandas", "pandas").read_pickle(path, compression="xz")
     ratings = ratings[ratings["rating"] >= min_stars]
     ratings = ratings[ratings.groupby("movieId")["movieId"].transform("size") >= min_ratings]
-    films, item = np.unique(ratings["movieId"].to_numpy(), return_inverse=True)
-    users, user = np.unique(ratings["userId"].to_numpy(), return_inverse=True)
+    films, item = np.unique(ratings["movieId"], return_inverse=True)
+    users, user = np.unique(ratings["userId"], return_inverse=True)
     if len(films) < 2:
         raise ValueError(
             f"min_ratings takes a number that leaves two films, got {min_ratings}, which leaves {len(films)}"
@@ -111,7 +111,7 @@ def load_movielens(min_ratings: int = 50, *, min_stars: float = 0.5) -> Films:
     X = np.zeros((len(users), len(films)))
     X[user, item] = 1.0
     of_film = ratings.drop_duplicates("movieId").sort_values("movieId")
-    of_each = [str(text).split("|") for text in of_film["genres"]]
+    of_each = [text.split("|") for text in of_film["genres"]]
     names = tuple(sorted(set().union(*of_each)))
     titles = tuple(f"{title} ({year:.0f})" for title, year in zip(of_film["title"], of_film["year"]))
     genres = np.array([[name in own for name in names] for own in of_each])
@@ -148,7 +148,7 @@ def load_glove(n_words: int = 400_000) -> WordVectors:
     with open(folder / "glove_6B_index.parquet", "rb") as file:
         words = tuple(map(str, parquet.ParquetFile(file).to_pandas()["index"][:n_words]))
     vectors = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
-    return WordVectors(words, ours(np.array(vectors[:n_words], dtype=np.float64, order="C")))
+    return WordVectors(words, ours(np.array(vectors[:n_words], dtype=np.float64)))
 
 
 def load_word_pairs(name: str) -> tuple[list[tuple[str, str]], np.ndarray]:
@@ -170,7 +170,7 @@ def load_word_pairs(name: str) -> tuple[list[tuple[str, str]], np.ndarray]:
     """
     path = _file("gensim", f"gensim/test/test_data/{WORD_PAIRS[one_of('name', name, WORD_PAIRS)]}")
     with open(path, encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file, delimiter="\t") if len(row) == 3 and not row[0].startswith("#")]
+        rows = [row for row in csv.reader(file, delimiter="\t") if not row[0].startswith("#")]
     return [(first.lower(), second.lower()) for first, second, _ in rows], np.array([float(row[2]) for row in rows])
 
 

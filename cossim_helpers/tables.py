@@ -14,7 +14,7 @@ WIDEST = 79  # columns of the text
 LEFT = ' style="text-align: left"'
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Table:
     """A table of words and numbers. It shows itself where it is the last value of a cell, or by `display`.
 
@@ -133,7 +133,7 @@ def _head(name: str, scope: str, more: str) -> str:
 
 
 def _written(row, forms, join) -> tuple[str, ...]:
-    row = tuple(listed("rows", row, "rows, each of them a text or a sequence"))
+    row = listed("rows", row, "rows, each of them a text or a sequence")
     if len(row) != len(forms):
         raise ValueError(f"rows takes rows of {len(forms)} entries, got one of {len(row)}: {shown(row)}")
     cells = [cell if isinstance(cell, (str, tuple)) else (cell,) for cell in row]
@@ -159,7 +159,7 @@ def _spans(over) -> int:
 
 def _number(value, form: str) -> str:
     number = real_number("rows", value)
-    text = format(int(value), ",") if isinstance(value, numbers.Integral) else format(number, form)
+    text = format(value, ",") if isinstance(value, numbers.Integral) else format(number, form)
     if not any(digit in text for digit in "123456789"):
         text = text.lstrip("+-")
     return text.replace("-", "−", 1) if text.startswith("-") else text

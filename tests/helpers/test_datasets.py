@@ -4,6 +4,7 @@ These tests need the packages of requirements-data.txt, as `make test` installs 
 failure says what to install: a skip would let the data go unread.
 """
 
+import dataclasses
 import importlib
 import importlib.metadata
 import lzma
@@ -42,7 +43,8 @@ def ratings():
 
 
 @pytest.mark.parametrize(
-    ("least", "stars", "shape"), [(50, 0.5, (670, 453)), (100, 0.5, (659, 151)), (50, 4, (654, 193))]
+    ("least", "stars", "shape"),
+    [(50, 0.5, (670, 453)), (100, 0.5, (659, 151)), (50, 4, (654, 193)), (1, 5, (644, 3127))],
 )
 def test_the_films_are_those_of_a_count_by_hand(ratings, least, stars, shape):
     films = load_movielens(least, min_stars=stars)
@@ -59,8 +61,18 @@ def test_the_films_are_those_of_a_count_by_hand(ratings, least, stars, shape):
     assert set(np.unique(films.X)) == {0.0, 1.0}
 
 
+def test_two_films_are_enough(ratings):
+    often = Counter(film for film, *_ in ratings)
+    least = sorted(often.values())[-2]
+    assert load_movielens(least).titles == ("Pulp Fiction (1994)", "Forrest Gump (1994)")
+    with pytest.raises(ValueError, match=f"leaves two films, got {least + 1}, which leaves 1"):
+        load_movielens(least + 1)
+
+
 def test_titles_and_genres_belong_to_their_film():
     films = load_movielens()
+    assert films.X.shape == (670, 453)  # of 50 ratings, whatever their stars
+    assert type(films.titles) is type(films.genre_names) is tuple and type(films.genres) is np.ndarray
     place = films.titles.index("Fargo (1996)")
     assert films.X[:, place].sum() == 224
     named = {name for name, has in zip(films.genre_names, films.genres[place]) if has}
@@ -75,6 +87,7 @@ def test_titles_and_genres_belong_to_their_film():
     [
         ({"min_ratings": 0}, ValueError, "min_ratings"),
         ({"min_ratings": 2.5}, TypeError, "min_ratings"),
+        ({"min_ratings": 10**400}, ValueError, "min_ratings takes an integer"),
         ({"min_ratings": 340}, ValueError, "min_ratings takes a number that leaves two films, got 340"),
         ({"min_stars": 0}, ValueError, "min_stars"),
         ({"min_stars": 5.5}, ValueError, "min_stars"),
@@ -90,12 +103,13 @@ def test_bad_thresholds_are_refused(arguments, error, said):
 
 
 def test_words_come_with_their_vectors_by_frequency():
-    few, more = load_glove(5), load_glove(2_000)
+    few, more = load_glove(5), load_glove()
     assert few.words == ("the", ",", ".", "of", "to")
     assert few.vectors.shape == (5, 50) and few.vectors.dtype == np.float64
     np.testing.assert_array_equal(few.vectors, more.vectors[:5])
     np.testing.assert_allclose(few.vectors[0, :3], [0.418, 0.24968, -0.41242], atol=1e-6)  # as Stanford prints "the"
-    assert len(set(more.words)) == 2_000
+    assert len(set(more.words)) == len(more.vectors) == 400_000 and type(few.words) is tuple
+    assert load_glove(1).words == ("the",)
 
 
 @pytest.mark.parametrize(("n_words", "error"), [(0, ValueError), (400_001, ValueError), (1.5, TypeError)])
@@ -112,7 +126,7 @@ def test_pairs_of_words_come_with_their_judgment(name, number, pair, score):
     pairs, scores = load_word_pairs(name)
     assert len(pairs) == len(scores) == number
     assert scores[pairs.index(pair)] == score
-    assert scores.min() >= 0 and scores.max() <= 10
+    assert scores.min() >= 0 and scores.max() <= 10 and scores.dtype == np.float64
     assert all(word == word.lower() for both in pairs for word in both)
 
 
@@ -127,7 +141,7 @@ def test_an_unknown_list_of_pairs_is_refused():
 def test_sentences_are_embedded_one_by_one():
     texts = ["A cat sat on the mat.", "Ein Kater saß auf der Matte.", "The matrix has full column rank."]
     together = embed_sentences(texts)
-    assert together.shape == (3, 512)
+    assert together.shape == (3, 512) and together.dtype == np.float64
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(embed_sentences(texts[::-1]), together[::-1], atol=1e-5)
     dots = together @ together.T
@@ -148,6 +162,27 @@ def test_sentences_are_embedded_one_by_one():
 def test_what_is_not_several_texts_is_refused(given, said):
     with pytest.raises(TypeError, match=said):
         embed_sentences(given)
+
+
+def test_no_text_at_all_is_refused():
+    with pytest.raises(ValueError, match="sentences takes at least one text, got none"):
+        embed_sentences([])
+
+
+# As they are held
+
+
+def test_data_stay_as_they_are():
+    X, genres = np.eye(2), np.eye(2, dtype=bool)
+    films, words = datasets.Films(X, ("a", "b"), genres, ("c", "d")), datasets.WordVectors(("a", "b"), X)
+    for held, array in ((films, films.X), (films, films.genres), (words, words.vectors)):
+        assert not array.flags.writeable and held != dataclasses.replace(held) and hash(held)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            held.X = X
+    X[0], genres[0] = 5.0, True
+    np.testing.assert_array_equal(films.X, np.eye(2))
+    np.testing.assert_array_equal(words.vectors, np.eye(2))
+    np.testing.assert_array_equal(films.genres, np.eye(2, dtype=bool))
 
 
 # Without the packages

@@ -1,3 +1,4 @@
+import dataclasses
 import html.parser
 import re
 
@@ -71,6 +72,12 @@ def test_the_html_says_the_same_with_a_caption_and_headers():
     for row in body:
         assert row[0][0] == "th" and row[0][1]["scope"] == ("rowgroup" if len(row) == 1 else "row")
         assert {tag for tag, *_ in row[1:]} <= {"td"}
+    assert GROUPED.html.count("<tbody>") == GROUPED.html.count("</tbody>") == 2  # one for each heading
+    assert Table("One", ("", "a"), [("b", 1), ("c", 2)]).html.count("<tbody>") == 1
+    for row in (head, *body):
+        style = ["text-align: left" if left else None for left in GROUPED.left][: len(row)]
+        assert [attributes.get("style") for _, attributes, _ in row] == style
+        assert len(row) in (1, 5) and row[0][1].get("colspan") == ("5" if len(row) == 1 else None)
     words = [text for row in (caption, over, head, *body) for _, _, text in row]
     assert " ".join(words).split() == TEXT.split()
 
@@ -78,6 +85,7 @@ def test_the_html_says_the_same_with_a_caption_and_headers():
 def test_numbers_may_share_a_cell():
     assert Table("One", ("", "a"), [("b", (-0.5, 0.123))]).rows == (("b", "−0.50±0.12"),)
     assert Table("One", ("", "a"), [("b", (-0.5, 2))], join=" to ").rows == (("b", "−0.50 to 2"),)
+    assert Table("One", ("", "a"), [["b", -2e-5]], ".0e").rows == (("b", "−2e-05"),)
 
 
 def test_an_empty_header_is_no_header():
@@ -88,6 +96,23 @@ def test_an_empty_header_is_no_header():
 def test_words_stand_left_and_numbers_right():
     assert GROUPED.left == (True, False, False, False, True)
     assert Table("One", ("", "a"), [("b", "0.8±0.1"), ("c", "*")]).left == (True, True)
+
+
+def test_a_table_stays_as_it_is():
+    over, rows = {"": 1, "x": 1}, [["b", 1.0]]
+    table = Table("One", ["", "a"], rows, over=over)
+    before = repr(table)
+    over["x"] = 5
+    rows[0][1] = 2.0
+    assert repr(table) == before and table.columns == ("", "a") and table.over == {"": 1, "x": 1}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        table.caption = "Two"
+
+
+@pytest.mark.parametrize(("name", "gap"), [(70, 2), (71, 1)])
+def test_the_gap_is_two_columns_while_the_text_fits(name, gap):
+    table = Table("One", ("", "a"), [("b" * name, "1" * 7)], over={"x": 2})
+    assert repr(table).splitlines() == ["One", "x", " " * (name + gap + 6) + "a", "b" * name + " " * gap + "1" * 7]
 
 
 def test_a_cell_shows_both():
@@ -109,7 +134,20 @@ def test_columns_stand_closer_before_the_text_gets_too_wide():
         ({"columns": ("", 7)}, TypeError, "columns takes text, got 7 (int)"),
         ({"columns": ("",)}, ValueError, "of which there are at least two: got 0 for 1"),
         ({"form": (".1f", ".2f")}, ValueError, "form takes one text for each of columns but the first"),
+        ({"form": 3}, TypeError, "form takes a sequence of texts, got 3 (int)"),
+        ({"form": (3,)}, TypeError, "form takes text, got 3 (int)"),
+        ({"form": "two"}, ValueError, "form takes how a float is written, such as '.2f', got 'two'"),
+        ({"columns": "ab"}, TypeError, "columns takes a sequence of texts, got 'ab' (str)"),
+        ({"join": 3}, TypeError, "join takes text, got 3 (int)"),
+        ({"caption": ""}, ValueError, "caption takes what the table shows"),
         ({"over": {"": 1, "x": 2}}, ValueError, "over takes spans that add up to 2, got 3"),
+        ({"over": {"": 0, "x": 2}}, ValueError, "over takes an integer at least 1, got 0"),
+        ({"over": {"": 1.0, "x": 1}}, TypeError, "over takes an integer"),
+        ({"over": {3: 2}}, TypeError, "over takes text, got 3 (int)"),
+        ({"over": ["x", 2]}, TypeError, "over takes a dict of numbers of columns by headers, got ['x', 2] (list)"),
+        ({"over": {}}, ValueError, "over takes spans that add up to 2, got 0"),
+        ({"rows": 3}, TypeError, "rows takes a sequence of rows, got 3 (int)"),
+        ({"rows": [3]}, TypeError, "rows takes a sequence of rows, each of them a text or a sequence, got 3 (int)"),
         ({"rows": []}, ValueError, "rows takes at least one row"),
         ({"rows": ["only a heading"]}, ValueError, "rows takes at least one row"),
         ({"rows": [("a", 1, 2)]}, ValueError, "rows takes rows of 2 entries, got one of 3"),
