@@ -298,6 +298,13 @@ def test_a_repair_stays_as_it_is():
         default_repair("squared", "yes")
     with pytest.raises(ValueError, match=r"^trained"):
         default_repair("bert", True)
+    with pytest.raises(ValueError, match=r"^trained"):
+        ch.repair_vectors(np.eye(3), method="plain", trained="bert")
+    with pytest.raises(ValueError, match=r"^items takes vectors that differ, got one vector 2 times"):
+        ch.repair_vectors(np.ones((2, 3)), method="centered")
+    with pytest.raises(ValueError, match=r"^items takes vectors with scores"):
+        ch.repair_vectors(np.zeros((2, 3)), method="whitened")
+    np.testing.assert_allclose(ch.repair_vectors([[1, 2], [3, 2]], method="centered"), [[-1, 0], [1, 0]], atol=1e-12)
     with pytest.raises(ValueError, match=r"^method"):
         ch.repair_vectors(np.eye(3), method="nothing")
     with pytest.raises(

@@ -1,6 +1,7 @@
 import itertools
 import re
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -251,6 +252,41 @@ def test_integers_that_no_float_holds_are_compared_with_all_digits(one, capsys):
     with pytest.raises(AssertionError, match="exceed their bound, by up to 1"):
         check_at_most("eq6", other, one)
     check_at_least("eq6", other, one)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_all_digits_count_from_the_first_integer_that_no_float_holds(sign):
+    first = sign * (2**53 + 1)
+    for actual, expected in ((first, first - sign), ([first, 0], [first - sign, 0]), ([0, first], [0, first - sign])):
+        with pytest.raises(AssertionError, match=r"1 of . differ by more than"):
+            check(ID, actual, expected, atol=0.5)
+    check(ID, [first, 0], [float(first - sign), 1.0], atol=1.0)
+
+
+def test_long_doubles_are_compared_with_all_digits():
+    one, eps = np.longdouble(1), np.finfo(np.longdouble).eps
+    for expected in (1.0, one):
+        with pytest.raises(AssertionError, match="1 of 1 differ"):
+            check(ID, one + eps, expected, atol=0)
+    check(ID, np.array([one * 1e300]), [1e300], atol=0)
+
+
+def test_what_overflows_differs_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for rtol in (0.0, 10.0):
+            with pytest.raises(AssertionError, match="1 of 1 differ"):
+                check(ID, 1e308, -1e308, rtol=rtol)
+        check_differs(ID, 1e308, -1e308, at_least=1)
+        check_at_most(ID, -1e308, 1e308)
+        check_at_least(ID, 1e308, -1e308)
+
+
+def test_a_transpose_is_another_array_though_its_memory_is_the_same():
+    X = np.array([[1.0, 2.0], [2.0, 3.0]])
+    check(ID, X, X.T)
+    with pytest.raises(ValueError, match="same object"):
+        check(ID, X.T, X[:].T)
 
 
 # At the bounds
