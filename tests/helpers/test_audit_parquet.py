@@ -47,18 +47,28 @@ def test_what_is_no_parquet_is_named(tmp_path):
 # --- stand-ins ---
 
 
+class Kind:
+    """A type of pyarrow: what it is, its words say."""
+
+    def __init__(self, words):
+        self.words = words
+
+    def __str__(self):
+        return self.words
+
+
 class Arrow:
     """An array of pyarrow. To make objects of a whole column is refused where there is no need."""
 
     def __init__(self, values, kind):
-        self.values, self.type = values, kind
+        self.values, self.type = values, Kind(kind)
         self.null_count = sum(value is None for value in values)
 
     def __len__(self):
         return len(self.values)
 
     def unique(self):
-        return Arrow(sorted(set(self.values)), self.type)
+        return Arrow(sorted(set(self.values)), str(self.type))
 
     def flatten(self):
         return Arrow([item for value in self.values for item in value], "double")
@@ -68,7 +78,7 @@ class Arrow:
         return np.array(self.values)
 
     def to_pylist(self):
-        assert self.null_count or ("list" in self.type and len(set(map(len, self.values))) != 1)
+        assert self.null_count or ("list" in str(self.type) and len(set(map(len, self.values))) != 1)
         return list(self.values)
 
 
