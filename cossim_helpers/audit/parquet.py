@@ -44,7 +44,7 @@ def _rows(path: Path, columns: dict, key: str | None) -> np.ndarray:
         if not numbers:
             raise FileFault(path, f"holds no column of numbers, but {list(columns)[:8]}")
         return np.column_stack(numbers)
-    widths = {len(value) if value is not None and np.ndim(value) == 1 else 0 for value in columns[key]}
+    widths = {len(value) if np.ndim(value) == 1 else 0 for value in columns[key]}
     if len(widths) != 1 or widths == {0}:
         raise FileFault(path, f"column {key!r}: takes lists of one length, got lengths {sorted(widths)[:5]}")
     return np.asarray(columns[key])

@@ -19,7 +19,7 @@ def audit_lines(audit: EmbeddingAudit) -> list[str]:
     lengths = f"{f.shortest:.3g} to {f.longest:.3g}, spread {f.length_spread:.2f}"
     cosines = ", ".join(f"{round(mean, 2) + 0.0:.2f} of the first {rows:,}" for rows, mean in f.mean_cosine[:-1])
     constant = f.constant_dimensions - f.dead_dimensions
-    each = -(-audit.n_queries // min(PARTS, audit.n_queries))
+    each = -(-audit.n_queries // PARTS)
     lines = [
         f"{audit.n:,} vectors of {audit.dim} numbers ({audit.dtype}); {audit.k} neighbors of {audit.n_queries:,} "
         "of them",

@@ -75,7 +75,9 @@ class Arrow:
 
     def to_numpy(self, *, zero_copy_only=True):
         assert not zero_copy_only, "some arrays need a copy"
-        return np.array(self.values)
+        found = np.empty(len(self), object if "list" in str(self.type) else float)
+        found[:] = self.values
+        return found
 
     def to_pylist(self):
         assert self.null_count or ("list" in str(self.type) and len(set(map(len, self.values))) != 1)
