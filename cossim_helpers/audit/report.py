@@ -160,7 +160,7 @@ def _curve(spectrum: np.ndarray) -> str:
     share = np.cumsum(spectrum) / spectrum.sum() if spectrum.sum() > 0 else np.ones(len(spectrum))
     at = np.unique(np.linspace(0, len(share) - 1, 200).astype(int))
     points = " ".join(f"{40 + 560 * (i + 1) / len(share):.1f},{180 - 160 * share[i]:.1f}" for i in at)
-    half = int(np.searchsorted(share, 0.5)) + 1
+    half = np.searchsorted(share, 0.5) + 1
     words = f"{half} of {len(share)} directions hold half of the variance"
     return (
         f'<svg viewBox="0 0 640 210" role="img" aria-label="{words}"><path d="M40 20V180H600" class="axis"/>'

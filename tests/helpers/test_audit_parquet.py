@@ -75,7 +75,9 @@ class Arrow:
 
     def to_numpy(self, *, zero_copy_only=True):
         assert not zero_copy_only, "some arrays need a copy"
-        found = np.empty(len(self), object if "list" in str(self.type) else float)
+        if "list" not in str(self.type):
+            return np.array(self.values)
+        found = np.empty(len(self), object)
         found[:] = self.values
         return found
 
