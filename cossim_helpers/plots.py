@@ -110,4 +110,4 @@ def _limits(limits) -> tuple[float, float]:
     ends = real_array("limits", limits, ndim=1)
     if ends.size != 2 or not ends[0] < ends[1] or abs(ends).max() > 1e300:
         raise ValueError(f"limits takes two numbers, the larger one last, got {shown(limits)}")
-    return float(ends[0]), float(ends[1])
+    return ends[0], ends[1]

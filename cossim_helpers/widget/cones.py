@@ -92,7 +92,7 @@ class Cone:
 
         chances, *cosines = _shown(self).values()
         with plt.style.context("cossim_helpers.cossim"):
-            figure, (left, right) = plt.subplots(1, 2, figsize=(6.7, 2.6), layout="constrained")
+            figure, (left, right) = plt.subplots(1, 2, figsize=(6.7, 2.6))
             places = np.arange(self.item_angles.size)
             left.bar(places, chances)
             left.set(xlabel="item", ylabel="probability for user 0", ylim=(0, 1), xticks=places)
@@ -162,7 +162,7 @@ def _few(name, value) -> np.ndarray:
 def _vectors(around, off) -> np.ndarray:
     """Unit vectors with parts of length `off` off the third axis."""
     turn = np.radians(around)
-    return np.column_stack([off * np.cos(turn), off * np.sin(turn), np.sqrt(1 - off**2) * np.ones_like(turn)])
+    return np.column_stack(np.broadcast_arrays(off * np.cos(turn), off * np.sin(turn), np.sqrt(1 - off**2)))
 
 
 def _shown(cone) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from ..spectra import Spectrum
 from .payload import as_json, page_data, script, style
 from .picture import static_figure, static_maps
 
-MAX_ITEMS, MAX_USERS = 400, 40
+FEWEST_ITEMS, MAX_ITEMS, MAX_USERS = 3, 400, 40  # three: two clusters, one of them with two items
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def dial(
     Parameters
     ----------
     spectrum : Spectrum
-        Of at most 400 items, each σ above 0. With all p directions the cases that need full rank are exact.
+        Of 3 to 400 items, each σ above 0. With all p directions the cases that need full rank are exact.
     users : array_like, shape (m, p)
         Rows of X, at most 40, whose scores are shown.
     item_cluster : array_like of int, shape (p,)
@@ -152,8 +152,8 @@ def dial(
     Raises
     ------
     ValueError, TypeError
-        For more than 400 items or 40 users, shapes that do not match, a σ of 0, clusters that are not sorted or are
-        only one, λ ≤ 0, k out of range, an exponent beyond ±2.
+        For fewer than 3 or more than 400 items, more than 40 users, shapes that do not match, a σ of 0, clusters that
+        are not sorted or are only one, λ ≤ 0, k out of range, an exponent beyond ±2.
 
     Examples
     --------
@@ -178,8 +178,10 @@ def dial(
 def _require_spectrum(spectrum) -> Spectrum:
     """`spectrum`, if it is one that a page can carry and whose every d = σ²/(σ² + λ) can be inverted."""
     p = len(instance_of("spectrum", spectrum, Spectrum).V)
-    if not 2 <= p <= MAX_ITEMS:
-        raise ValueError(f"spectrum takes from 2 to {MAX_ITEMS} items (they travel with the page), got {p}")
+    if not FEWEST_ITEMS <= p <= MAX_ITEMS:
+        raise ValueError(
+            f"spectrum takes from {FEWEST_ITEMS} to {MAX_ITEMS} items (they travel with the page), got {p}"
+        )
     if spectrum.sigma[-1] <= 0:
         raise ValueError(
             "spectrum takes positive singular values (dMat(d) must be invertible), got 0; pass a smaller k"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from html import escape
 from importlib.resources import files
 
 import numpy as np
 
-from .._validation import real_array
 from ..spectra import Spectrum
 
-X_HAND = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])  # the book's example: three users, two items
-HAND = Spectrum(np.sqrt([3.0, 1.0]), np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2))
+X_HAND = [[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # the book's example: three users, two items
+HAND = Spectrum(np.sqrt([3.0, 1.0]), [[1.0, 1.0], [1.0, -1.0]] / np.sqrt(2))
 FRONT = 3  # so many presets are large and in sight; the others are behind "More presets"
 
 
@@ -24,7 +24,6 @@ def quantize(matrix) -> dict[str, object]:
     Entry (i, j) is integer_ij · scale_i. The rounding error is at most half a scale: 1/65,534 of the row's largest
     entry. Rows have their own scale because a cosine does not notice it, and a rare item has a short row.
     """
-    matrix = real_array("matrix", matrix, ndim=2)
     largest = abs(matrix).max(axis=1)
     scale = np.array([float(f"{size / 32_766:.5e}") for size in np.where(largest > 0, largest, 1.0)])
     integers = np.rint(matrix / scale[:, None]).astype("<i2")
@@ -74,7 +73,7 @@ def _start(dial):
         "compare": "items",
         "base": "d",
         "exponent": dial.exponent,
-        "cut": float(np.sqrt(dial.lam)),
+        "cut": math.sqrt(dial.lam),
         "k": dial.k,
         "item": 0,
         "want": "",
@@ -188,7 +187,7 @@ def read(name) -> str:
 def style(name) -> str:
     """The style of the object "dial" or "cone": the frame that all objects share, in its class, and its own rules."""
     frame = read("frame.css").replace(".cossim-object", f".cossim-{name}")
-    return re.sub(r"/\*.*?\*/\n?", "", frame + "\n" + read(f"{name}.css"), flags=re.DOTALL)
+    return re.sub(r"/\*.*?\*/\n?", "", frame + "\n" + read(f"{name}.css"))
 
 
 def script(name) -> str:

@@ -30,7 +30,7 @@ def static_figure(dial) -> bytes:
     import matplotlib.pyplot as plt
 
     with plt.style.context("cossim_helpers.cossim"):
-        figure = plot_cosine_panels(_cosines(dial), dial.item_cluster, columns=3)
+        figure = plot_cosine_panels(_cosines(dial), dial.item_cluster, columns=len(STATIC))
         target = io.BytesIO()
         figure.savefig(target, format="png", bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
@@ -63,7 +63,7 @@ def png_of(cosine) -> bytes:
     import matplotlib as mpl
 
     rows, columns = cosine.shape
-    index = np.clip(np.rint((cosine + 1) * 32), 0, 64).astype(np.uint8)
+    index = np.rint((cosine + 1) * 32).astype(np.uint8)
     pixels = np.pad(index, ((0, 0), (1, 0))).tobytes()  # each row begins with its filter, 0: none
     colors = (mpl.colormaps["RdBu_r"](np.linspace(0, 1, 65))[:, :3] * 255).round().astype(np.uint8).tobytes()
     stored = struct.pack("<BHH", 1, len(pixels), len(pixels) ^ 0xFFFF) + pixels  # one block, up to 65,535 bytes

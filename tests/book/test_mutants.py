@@ -77,6 +77,7 @@ def test_what_is_changed(source, faults):
         "y = f'{a + 1}'",
         "y = 'a text'",
         "y = 'a' + b",
+        "if TYPE_CHECKING:\n    from a import b",
     ],
 )
 def test_what_no_test_can_notice_is_left_alone(source):

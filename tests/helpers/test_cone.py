@@ -61,20 +61,78 @@ def test_the_cone_stays_what_it_was_when_its_arguments_change():
     assert shown.html == before
 
 
-def test_the_static_picture_shows_the_probabilities_once_and_the_cosines_twice():
+def probabilities_and_cosines(theta):
+    """What the page's angles give: user 0's probabilities, item 0's cosines at θ, the scale that belongs to θ."""
     data = payload(SHOWN.html)
-    static = SHOWN.html.split('<div class="co-live">')[0]
-    cells = [float(text.replace("−", "-")) for text in Texts(static).texts["td"]]
-    shown = np.array(cells).reshape(len(data["items"]), 3)
     user = on_a_cone(data["users"][:1], data["lengths"][0])[0]
-    for column, theta in ((1, data["theta"]), (2, 20)):
-        sine = np.sin(np.radians(theta))
-        items = on_a_cone(data["items"], sine)
-        np.testing.assert_allclose(shown[:, column], items @ items[0], atol=0.0051)
-        scale = data["scale"] * np.sin(np.radians(data["theta"])) / sine  # as the sentence says
-        powers = np.exp(scale * items @ user)
-        np.testing.assert_allclose(shown[:, 0], powers / powers.sum(), atol=0.0051)
-    assert f"s = {scale:.1f} each probability is the same" in static
+    sine = np.sin(np.radians(theta))
+    items = on_a_cone(data["items"], sine)
+    scale = data["scale"] * np.sin(np.radians(data["theta"])) / sine  # as the sentence says
+    powers = np.exp(scale * items @ user)
+    return powers / powers.sum(), items @ items[0], scale
+
+
+def static_cells(shown):
+    """The texts of the table that is there without scripts, a row an item."""
+    static = Texts(shown.html.split('<div class="co-live">')[0])
+    return np.array(static.texts["td"]).reshape(-1, 3), static.texts["th"]
+
+
+def test_the_static_picture_shows_the_probabilities_once_and_the_cosines_twice():
+    cells, heads = static_cells(SHOWN)
+    assert heads[:4] == ["Item", "Probability for user 0", "Cosine to item 0 at 60°", "The same at 20°"]
+    assert heads[4:] == [str(item) for item in range(8)]
+    shown = np.array([[float(text.replace("−", "-")) for text in row] for row in cells])
+    for column, theta in ((1, 60), (2, 20)):
+        chances, cosines, scale = probabilities_and_cosines(theta)
+        np.testing.assert_allclose(shown[:, column], cosines, atol=0.0051)
+        np.testing.assert_allclose(shown[:, 0], chances, atol=0.0051)
+    assert f"s = {scale:.1f} each probability is the same" in SHOWN.html
+    assert "-" not in "".join(cells.ravel()), "a minus, no hyphen"
+
+
+def test_a_number_that_is_rounded_to_zero_has_no_sign_and_a_large_scale_no_overflow():
+    cells, _ = static_cells(cone([0, 90.1, 200], theta=90, scale=1e6))
+    assert cells[1, 1] == "0.00", "the cosine is -0.0017"
+    assert sorted(cells[:, 0]) == ["0.00", "0.00", "1.00"], "all is on one item"
+
+
+def test_the_chapter_shows_this_cone():
+    """Whoever changes the example looks at its page again: what is said there is said of these angles."""
+    path = WIDGET.parents[1] / "book" / "11_what_your_loss_determines.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    [stored] = [text for data in outputs if "cossim-cone" in (text := "".join(data.get("text/html", "")))]
+    assert payload(stored) == payload(SHOWN.html)
+
+
+def test_the_picture_draws_the_same_numbers(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(plt, "close", lambda figure: None)
+        pixels = plt.imread(io.BytesIO(SHOWN.png)).shape
+    left, right = plt.gcf().axes
+    plt.close()
+    assert pixels[:2] == (286, 737), "2.6 × 6.7 inches: not wider, or its letters are too small on a phone"
+    at_start, at_closed = probabilities_and_cosines(60), probabilities_and_cosines(20)
+    for axes, bars, width, heights in (
+        (left, left.containers[0], 0.8, at_start[0]),
+        (right, right.containers[0], 0.4, at_start[1]),
+        (right, right.containers[1], 0.4, at_closed[1]),
+    ):
+        np.testing.assert_allclose([bar.get_height() for bar in bars], heights, atol=1e-12)
+        np.testing.assert_allclose([bar.get_width() for bar in bars], width)
+        np.testing.assert_array_equal(axes.get_xticks(), range(8))
+    edges = [bars[0].get_x() for axes in (left, right) for bars in axes.containers]
+    np.testing.assert_allclose(edges, [-0.4, -0.4, 0], atol=1e-12, err_msg="side by side, their tick between them")
+    assert (left.get_xlabel(), left.get_ylabel(), left.get_ylim()) == ("item", "probability for user 0", (0, 1))
+    assert (right.get_xlabel(), right.get_ylabel(), right.get_ylim()) == ("item", "cosine to item 0", (-1, 1))
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["θ = 60°", "θ = 20°"]
+
+
+def test_from_2_to_12_of_each_may_stand_there_and_a_scale_up_to_a_million():
+    for count in (2, 12):
+        given = cone(range(count), range(count), [0.5] * count, scale=1e6)
+        assert len(payload(given.html)["items"]) == len(payload(given.html)["users"]) == count
 
 
 def test_no_two_pairs_of_its_items_are_equally_far():
@@ -119,6 +177,7 @@ def test_it_is_light():
 def test_it_shows_itself_in_every_format():
     bundle = SHOWN._repr_mimebundle_()
     assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert all(isinstance(text, str) for text in bundle.values())
     assert plt.imread(io.BytesIO(base64.b64decode(bundle["image/png"]))).shape[1] > 600
     assert bundle["text/html"] == SHOWN.html and "8 items" in bundle["text/plain"]
     assert not plt.get_fignums()
@@ -142,6 +201,7 @@ def test_a_cone_from_lists_is_the_same_cone():
         ("user_lengths", [0.5] * 5 + [0], ValueError, "user_lengths takes numbers between 0 and 1"),
         ("user_lengths", ["a"] * 6, TypeError, "user_lengths takes real numbers"),
         ("scale", 0, ValueError, "scale takes a finite number above 0"),
+        ("scale", 1_000_000.5, ValueError, "scale takes a finite number above 0 and of at most 1e+06"),
         ("theta", 91, ValueError, "theta takes a finite number from 5 to 90"),
         ("theta", 4, ValueError, "theta takes a finite number from 5 to 90"),
     ],

@@ -8,6 +8,8 @@ import html.parser
 import io
 import json
 import re
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from landing import landing_dial
+from matplotlib.colors import to_hex
 
 from cossim_helpers import (
     Dial,
@@ -29,7 +32,8 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum,
 )
-from cossim_helpers.widget.payload import FRONT, quantize, style
+from cossim_helpers.widget.payload import FRONT, as_json, quantize, style
+from cossim_helpers.widget.picture import png_of
 
 ROOT = Path(__file__).parents[2]
 WIDGET = ROOT / "cossim_helpers" / "widget"
@@ -95,6 +99,16 @@ def test_the_page_carries_the_spectrum_to_16_bits():
     assert (np.diff(DATA.item_popularity[by_popularity]) <= 0).all()
 
 
+def test_the_page_carries_clusters_whatever_their_numbers():
+    clusters = np.repeat([7, 9, 30], [3, 20, 17])
+    made = payload(dial(**ARGUMENTS | {"item_cluster": clusters}).html)
+    data = made["sets"]["own"]
+    assert data["clusterSizes"] == [3, 20, 17] and data["clusterNames"] == ["A", "B", "C"]
+    assert data["cluster"] == [0] * 3 + [1] * 20 + [2] * 17
+    for name, colors in (("RdBu_r", made["diverging"]), ("viridis", made["sequential"])):
+        assert colors == [to_hex(plt.get_cmap(name)(place / 16)) for place in range(17)]
+
+
 def test_the_page_carries_the_example_by_hand():
     data = payload(SHOWN.html)["sets"]["hand"]
     V, users, sigma = dequantize(data["V"]), dequantize(data["users"]), np.array(data["sigma"])
@@ -108,6 +122,7 @@ def test_a_matrix_survives_quantization_row_by_row():
     matrix = np.random.default_rng(0).standard_normal((5, 7)) * np.array([[1e-6], [1], [1e3], [0], [1e9]])
     coded = quantize(matrix)
     assert (abs(dequantize(coded) - matrix) <= abs(matrix).max(axis=1, keepdims=True) / 65_000).all()
+    assert quantize(np.asfortranarray(matrix)) == coded
     assert base64.b64decode(coded["base64"])[:2] == np.rint(matrix[0, 0] / coded["scale"][0]).astype("<i2").tobytes()
 
 
@@ -161,6 +176,11 @@ def test_the_style_of_an_object_touches_nothing_else_on_the_page(name):
         for part in re.sub(r"\([^()]*\)", "", rule).split(",")
     ]
     assert selectors and all(f".cossim-{name}" in selector for selector in selectors)
+    assert not re.search(r"/\*|\*/", style(name)), "a page need not carry comments"
+
+
+def test_data_are_short_and_end_no_element():
+    assert as_json({"é": ["</script>", 1]}) == '{"é":["\\u003c/script>",1]}'
 
 
 def test_the_landing_page_carries_at_most_150_kb():
@@ -168,6 +188,8 @@ def test_the_landing_page_carries_at_most_150_kb():
     text = shown.html.encode()
     assert len(text) <= 150_000 and len(gzip.compress(text, mtime=0)) <= 90_000
     assert shown.spectrum.V.shape == (160, 160)
+    images = [attributes["src"].partition(",")[2] for tag, attributes, _ in Elements(shown.html).found if tag == "img"]
+    assert [plt.imread(io.BytesIO(base64.b64decode(image))).shape[:2] for image in images] == [(40, 40)] * 3
 
 
 def test_the_browser_looks_at_each_preset():
@@ -203,7 +225,11 @@ def test_presets_name_what_they_set(k):
             "each says and sets λ and the rank, and ends a list"
         )
     assert TOP.sigma[1] < presets["Eq. 2, λ > σ₂"]["cut"] < TOP.sigma[0]
-    assert presets["Whitened"]["k"] == 4
+    assert presets["Whitened"]["k"] == 4 and by_hand["Whitened"]["k"] == 1, "the number of clusters"
+    assert (presets["D = 1/√σ"]["base"], presets["D = 1/√σ"]["exponent"]) == ("sigma", -0.5)
+    first, *_ = notes = {preset["name"]: preset["note"] for preset in data["presets"]}
+    assert ("At full rank every item would be" if k == 10 else "At full rank every item is") in notes[first]
+    assert notes["Data"] == ("(Here only their 10 leading directions.)" if k == 10 else "")
     assert presets["40 items"] == by_hand["40 items"] == start
     assert presets["By hand"] == by_hand["By hand"] == data["starts"]["hand"]
     assert all(setting.get("k", 1) <= 2 for name, setting in by_hand.items() if name != "40 items")
@@ -215,6 +241,22 @@ def test_presets_name_what_they_set(k):
             (0.0, lam, rank),
             (-0.5, lam, rank),
         ], "one model, three choices of D"
+
+
+def test_there_is_no_preset_for_what_the_spectrum_has_not():
+    """One direction left takes a σ₁ above σ₂, whitening as many directions as there are clusters."""
+    some = {"Whitened", "Eq. 2, λ > σ₂"}
+    for sigma, expected in (
+        ([3.0, 2, 2, 1], some),
+        ([3.0, 3, 2, 1], {"Whitened"}),
+        ([3.0, 2, 0.5], {"Eq. 2, λ > σ₂"}),
+        ([3.0], set()),
+    ):
+        made = payload(dial(**ARGUMENTS | {"spectrum": Spectrum(sigma, np.eye(40, len(sigma)))}).html)
+        presets = {preset["name"]: preset["set"]["own"] for preset in made["presets"]}
+        assert presets.keys() & some == expected
+        assert len(presets) == 13 - 2 + len(expected)
+        assert presets.get("Whitened", {"k": 4})["k"] == 4
 
 
 def test_three_buttons_stand_in_front_and_the_others_behind_a_fold():
@@ -234,9 +276,11 @@ def test_no_reader_sees_the_formulas_of_a_source_file():
         assert not re.search(r"dMat|[A-Za-z]_[A-Za-z]|\^", words), words
 
 
-def test_the_static_maps_show_the_cosines():
-    fit, d = solve_product_penalty(TOP, 400.0), shrinkage(TOP.sigma, 400.0)
-    images = [attributes for tag, attributes, _ in Elements(SHOWN.html).found if tag == "img"]
+@pytest.mark.parametrize("k", [40, 3])
+def test_the_static_maps_show_the_cosines(k):
+    fit, d = solve_product_penalty(TOP, 400.0, k), shrinkage(TOP.sigma[:k], 400.0)
+    elements = Elements(dial(**ARGUMENTS, k=k).html).found
+    images = [attributes for tag, attributes, _ in elements if tag == "img"]
     for image, exponent in zip(images, (0.5, 0.0, -0.5), strict=True):
         cosine = item_item_cosine(rescale(fit, d**exponent))
         assert image["alt"].endswith(f"cluster AUC {cluster_auc(cosine, DATA.item_cluster):.2f}")
@@ -245,9 +289,42 @@ def test_the_static_maps_show_the_cosines():
         np.testing.assert_allclose(drawn[..., :3], plt.get_cmap("RdBu_r")(level / 64)[..., :3], atol=0.02)
 
 
+def chunks(data):
+    """(kind, content) of the chunks of a PNG, each with the checksum that the standard wants."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    while (data := data[8:] if data[:1] == b"\x89" else data) != b"":
+        (length,) = struct.unpack(">I", data[:4])
+        content, checksum = data[8 : 8 + length], data[8 + length : 12 + length]
+        assert struct.unpack(">I", checksum) == (zlib.crc32(data[4 : 8 + length]),)
+        yield data[4:8], content
+        data = data[12 + length :]
+
+
+def test_a_heat_map_is_a_png_as_the_standard_has_it():
+    """Decoders let much pass; what other ones would not is looked at byte by byte."""
+    levels = np.array([[0, 1, 31], [32, 33, 64]])
+    parts = dict(chunks(png_of(levels / 32 - 1)))
+    assert list(parts) == [b"IHDR", b"PLTE", b"IDAT", b"IEND"] and parts[b"IEND"] == b""
+    width, height, bits, palette, *methods = struct.unpack(">IIBBBBB", parts[b"IHDR"])
+    assert (width, height, bits, palette, methods) == (3, 2, 8, 3, [0, 0, 0])
+    assert zlib.decompress(parts[b"IDAT"]) == bytes([0, 0, 1, 31, 0, 32, 33, 64]), "a row begins with its filter, none"
+    colors = [plt.get_cmap("RdBu_r")(level / 64, bytes=True)[:3] for level in range(65)]
+    drawn = np.frombuffer(parts[b"PLTE"], np.uint8).reshape(-1, 3)
+    assert len(drawn) == 65 and abs(drawn - np.array(colors, float)).max() <= 1
+
+
+def test_the_picture_shows_three_maps_side_by_side(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(plt, "close", lambda figure: None)
+        assert SHOWN.png
+    maps = [ax for ax in plt.gcf().axes if ax.images]
+    plt.close()
+    assert [ax.get_subplotspec().get_geometry() for ax in maps] == [(1, 3, place, place) for place in range(3)]
+
+
 def test_it_shows_itself_in_every_format():
     bundle = SHOWN._repr_mimebundle_()
-    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert set(bundle) == {"text/html", "image/png", "text/plain"} and all(isinstance(v, str) for v in bundle.values())
     assert plt.imread(io.BytesIO(base64.b64decode(bundle["image/png"]))).shape[1] > 600
     assert bundle["text/html"] == SHOWN.html and "40 items" in bundle["text/plain"]
     assert not plt.get_fignums()
@@ -256,19 +333,21 @@ def test_it_shows_itself_in_every_format():
 def test_more_than_26_clusters_are_numbered():
     many = dial(**ARGUMENTS | {"item_cluster": np.arange(40) // 2 * 2 + (np.arange(40) > 37)})
     assert payload(many.html)["sets"]["own"]["clusterNames"][0] == "A"
-    single = np.concatenate([np.arange(38), [38, 38]])
-    numbered = payload(dial(**ARGUMENTS | {"item_cluster": single}).html)
-    assert numbered["sets"]["own"]["clusterNames"][-1] == "39"
+    for count, names in ((26, list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")), (27, [str(number) for number in range(1, 28)])):
+        single = np.minimum(np.arange(40), count - 1)
+        numbered = payload(dial(**ARGUMENTS | {"item_cluster": single}).html)
+        assert numbered["sets"]["own"]["clusterNames"] == names
 
 
 @pytest.mark.parametrize(
     ("argument", "value", "error", "says"),
     [
         ("spectrum", DATA.X, TypeError, "spectrum takes Spectrum"),
-        ("spectrum", Spectrum([2.0], np.full((401, 1), 401**-0.5)), ValueError, "spectrum takes from 2 to 400 items"),
-        ("spectrum", Spectrum([2.0, 0.0], np.eye(40, 2)), ValueError, "spectrum takes positive singular values"),
+        ("spectrum", Spectrum([2.0], np.full((401, 1), 401**-0.5)), ValueError, "spectrum takes from 3 to 400 items"),
+        ("spectrum", Spectrum([2.0], [[0.6], [0.8]]), ValueError, "spectrum takes from 3 to 400 items"),
         ("users", DATA.X[:8, :39], ValueError, "users, with one column for each item"),
         ("users", DATA.X[:41], ValueError, "users takes at most 40 rows, got 41"),
+        ("spectrum", Spectrum([3.0, 2.0, 0.0], np.eye(40, 3)), ValueError, "spectrum takes positive singular values"),
         ("users", np.full((2, 40), np.nan), ValueError, "users takes finite"),
         ("item_cluster", np.zeros(40), TypeError, "item_cluster takes integers"),
         ("item_cluster", DATA.item_cluster[:39], ValueError, "item_cluster, one for each item"),
@@ -276,9 +355,10 @@ def test_more_than_26_clusters_are_numbered():
         ("item_cluster", np.zeros(40, dtype=int), ValueError, "item_cluster takes at least two clusters"),
         ("item_cluster", np.arange(40), ValueError, "item_cluster takes at least two clusters"),
         ("item_popularity", np.ones(39), ValueError, "item_popularity, one for each item"),
+        ("item_popularity", np.full(40, np.nan), ValueError, "item_popularity takes finite"),
         ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
         ("lam", -1.0, ValueError, "lam takes"),
-        ("k", 41, ValueError, "k takes an integer from 1 to 40"),
+        ("k", 41, ValueError, "k takes an integer from 1 to 40 (what the spectrum holds)"),
         ("exponent", 2.5, ValueError, "exponent takes a finite number from -2 to 2"),
     ],
 )
@@ -305,6 +385,12 @@ def test_bad_arguments_are_named(argument, value, error, says):
             ValueError,
             "popularity_rank takes each number from 1 to 40 once, got no 40",
         ),
+        (
+            "popularity_rank",
+            np.arange(2, 42),
+            ValueError,
+            "popularity_rank takes each number from 1 to 40 once, got no 1",
+        ),
         ("popularity_rank", np.ones(40), TypeError, "popularity_rank takes integers"),
         ("popularity_rank", np.arange(39), ValueError, "popularity_rank, one for each item"),
         ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
@@ -315,6 +401,21 @@ def test_bad_arguments_are_named(argument, value, error, says):
 def test_a_dial_checks_its_fields_whoever_makes_it(field, value, error, says):
     with pytest.raises(error, match=re.escape(says)):
         replace(SHOWN, **{field: value})
+
+
+def test_popular_items_come_first_and_of_equal_ones_the_first():
+    large = 2**53 + np.arange(40) // 2 * 3 % 7  # float64 would take neighbors for equal
+    made = dial(**ARGUMENTS | {"item_popularity": large})
+    order = sorted(range(40), key=lambda item: (-int(large[item]), item))
+    assert [int(rank) for rank in made.popularity_rank[order]] == list(range(1, 41))
+
+
+def test_the_smallest_and_the_largest_that_it_takes():
+    small = dial(Spectrum([0.5], [[1.0], [0.0], [0.0]]), [[1, 0, 0]], [1, 1, 2], [3, 2, 1], lam=1)
+    assert payload(small.html)["markup"].count("<td class=cd-five>") == 2, "as many neighbors as there are other items"
+    assert payload(SHOWN.html)["markup"].count("<td class=cd-five>") == 10
+    large = Spectrum([2.0], np.full((400, 1), 0.05))
+    assert "400 items" in repr(dial(large, np.ones((40, 400)), np.arange(400) // 2, np.ones(400), lam=1))
 
 
 def test_a_dial_from_lists_is_the_same_dial():

@@ -183,6 +183,8 @@ def expressions(node, modules, branch):
 def statements(node, assigned):
     """What may stand in the place of a statement, or of a part of it: (part, text)."""
     match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            pass
         case ast.Raise() | ast.AugAssign() | ast.Delete():
             yield node, "pass"
         case ast.Break() | ast.Continue():
