@@ -1,6 +1,7 @@
 """The audit of vectors: neighbors, one pass, gauges, comparison, repair, by definitions that share no code with it."""
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -841,6 +842,7 @@ def test_the_command_runs_and_is_silent_in_a_pipe(files):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stderr == "" and done.stdout.count("\n") <= 15
+    importlib.import_module("cossim_helpers.__main__")  # whoever only imports it runs nothing
 
 
 def test_a_comparison_of_few_rows_warns():

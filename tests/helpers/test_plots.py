@@ -1,6 +1,8 @@
 """The figures: what stands in them, where, and in which colors."""
 
 import re
+import sys
+from types import SimpleNamespace
 
 import matplotlib
 
@@ -12,6 +14,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from cossim_helpers import block_average, plot_cosine_matrix, plot_cosine_panels
+from cossim_helpers._notebook import sharpen_figures
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +135,28 @@ def test_ends_of_limits_and_of_sizes():
     assert plot_cosine_matrix(plt.gca(), np.eye(2), limits=[-1e300, 1e300]).get_clim() == (-1e300, 1e300)
     with pytest.raises(ValueError, match="size takes an integer at least 1"):
         block_average(np.eye(2), 0)
+
+
+@pytest.mark.parametrize(
+    ("shell", "chosen", "drawn"),
+    [
+        (None, {"png"}, {"png"}),  # IPython is loaded, and nothing runs in it
+        (SimpleNamespace(), {"png"}, {"png"}),  # a terminal
+        (SimpleNamespace(kernel=1), {"png"}, {"retina"}),
+        (SimpleNamespace(kernel=1), {"svg"}, {"svg"}),
+        (SimpleNamespace(kernel=1), {"png", "svg"}, {"png", "svg"}),
+    ],
+)
+def test_a_notebook_draws_sharp_figures_unless_the_reader_has_chosen(monkeypatch, shell, chosen, drawn):
+    settings = {id(shell): SimpleNamespace(figure_formats=chosen)}
+    backend = SimpleNamespace(instance=lambda parent: settings[id(parent)])
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "matplotlib_inline.config", SimpleNamespace(InlineBackend=backend))
+    sharpen_figures()
+    assert settings[id(shell)].figure_formats == drawn
+
+
+def test_without_a_notebook_nothing_is_loaded(monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    sharpen_figures()
+    assert "IPython" not in sys.modules
