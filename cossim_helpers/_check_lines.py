@@ -38,12 +38,10 @@ def counted(lines: list[str]) -> list[str]:
     No two orders of lines are said alike.
     """
     said, place = [], 0
-    while place < len(lines):
-        rest = lines[place:]
+    while rest := lines[place:]:
         size, times = max(
-            ((size, _times(rest, size)) for size in range(1, len(rest) // 2 + 1)),
+            ((size, _times(rest, size)) for size, _ in enumerate(rest, start=1)),
             key=lambda found: ((found[1] > 1) * found[0] * found[1], -found[0]),
-            default=(1, 1),
         )
         count = "" if times == 1 else f", {times} times" if size == 1 else f", {times} rounds of {size}"
         said += [line + count for line in rest[:size]]

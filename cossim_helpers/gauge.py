@@ -92,7 +92,7 @@ def reparameterize(factors: Factors, G) -> Factors:
     if rank < len(G):
         raise ValueError(f"G takes an invertible matrix, got one of shape {G.shape} with numerical rank {rank}")
     takes = "G takes a matrix for which floats hold the A G and B G⁻ᵀ of factors"
-    (H, e), (B, f) = near_one(G, 250), near_one(factors.B, 250)  # G = 2^e H
+    (H, e), (B, f) = (near_one(M, 250) for M in (G, factors.B))  # G = 2^e H
     B = held(takes, np.linalg.solve(H, B.T).T, f - e)  # (G⁻¹ Bᵀ)ᵀ = B G⁻ᵀ
     return Factors(ours(product(takes, factors.A, G)), ours(B))
 

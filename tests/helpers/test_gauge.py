@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from oracles import eq1_by_hand, eq2_by_hand, random_orthogonal
 
-from cossim_helpers import Factors, reparameterize, rescale, rotate
+from cossim_helpers import Factors, _owned, reparameterize, rescale, rotate
 
 
 @pytest.fixture
@@ -107,6 +107,17 @@ def test_columns_that_no_float_holds_are_refused(factors):
 def test_an_R_whose_squares_overflow_is_refused_without_a_warning(factors, R):
     with pytest.raises(ValueError, match=r"^R takes an orthogonal matrix, got max\|RᵀR − I\| = (inf|nan)$"):
         rotate(factors, R)
+
+
+def test_what_a_change_has_made_is_not_copied_once_more(factors, rng, monkeypatch):
+    copied = []
+    monkeypatch.setattr(_owned, "_copied", lambda value: copied.append(value) or value)
+    rescale(factors, [1.0, 2.0, 3.0])
+    rotate(factors, random_orthogonal(3, rng))
+    reparameterize(factors, 2 * np.eye(3))
+    assert not copied
+    Factors(factors.A, factors.B)
+    assert len(copied) == 2
 
 
 def test_factors_are_compared_and_hashed_as_objects(factors):

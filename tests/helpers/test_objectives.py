@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from cossim_helpers import (
     Factors,
+    _owned,
     factor_penalty_gradient,
     factor_penalty_objective,
     item_item_cosine,
@@ -295,6 +296,14 @@ def test_an_end_of_the_drivers_has_to_be_stationary(driver, monkeypatch):
     monkeypatch.setattr(scipy.optimize, "minimize", too_short)
     with pytest.raises(RuntimeError, match="not stationary"):
         driver(X, 1.0, 3)
+
+
+@both_drivers
+def test_what_the_search_has_made_is_not_copied_once_more(driver, monkeypatch):
+    copied = []
+    monkeypatch.setattr(_owned, "_copied", lambda value: copied.append(value) or value)
+    driver(X, 1.0, 1)
+    assert not copied
 
 
 @both_drivers
