@@ -12,7 +12,7 @@ def sharpen_figures() -> None:
     from IPython import get_ipython
 
     shell = get_ipython()
-    if shell is None or not hasattr(shell, "kernel"):
+    if not hasattr(shell, "kernel"):  # None, or that of a terminal
         return
     from matplotlib_inline.config import InlineBackend
 

@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import os
+import runpy
 import subprocess
 import sys
 import warnings
@@ -841,8 +842,15 @@ def test_the_command_runs_and_is_silent_in_a_pipe(files):
         [sys.executable, "-m", "cossim_helpers", "audit", files["items"], "--queries", "20", "--draws", "1"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stderr == "" and done.stdout.count("\n") <= 15
-    importlib.import_module("cossim_helpers.__main__")  # whoever only imports it runs nothing
+    assert done.stderr == "" and 5 < done.stdout.count("\n") <= 15
+
+
+def test_the_command_ends_with_its_exit_code_and_an_import_runs_nothing(tmp_path, monkeypatch, capsys):
+    importlib.import_module("cossim_helpers.__main__")
+    monkeypatch.setattr(sys, "argv", ["cossim_helpers", "audit", str(tmp_path / "missing.npy")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("cossim_helpers.__main__", run_name="__main__")
+    assert ended.value.code == 2 and "missing.npy" in capsys.readouterr().err
 
 
 def test_a_comparison_of_few_rows_warns():

@@ -108,7 +108,7 @@ def test_thin_lines_part_the_clusters(limits, color):
     ],
 )
 def test_bad_input_of_a_heat_map_names_the_argument(more, error, says):
-    with pytest.raises(error, match=re.escape(says)):
+    with pytest.raises(error, match="^" + re.escape(says)):
         plot_cosine_matrix(**{"ax": plt.gca(), "cosine": np.eye(2)} | more)
 
 
@@ -126,7 +126,7 @@ def test_bad_input_of_a_heat_map_names_the_argument(more, error, says):
     ],
 )
 def test_bad_input_of_panels_names_the_argument_before_a_figure_is_there(more, error, says):
-    with pytest.raises(error, match=re.escape(says)):
+    with pytest.raises(error, match="^" + re.escape(says)):
         plot_cosine_panels(**{"cosines": {"one": np.eye(2)}} | more)
     assert not plt.get_fignums()
 
