@@ -847,6 +847,7 @@ def test_the_command_runs_and_is_silent_in_a_pipe(files):
 
 def test_the_command_ends_with_its_exit_code_and_an_import_runs_nothing(tmp_path, monkeypatch, capsys):
     importlib.import_module("cossim_helpers.__main__")
+    monkeypatch.delitem(sys.modules, "cossim_helpers.__main__")
     monkeypatch.setattr(sys, "argv", ["cossim_helpers", "audit", str(tmp_path / "missing.npy")])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("cossim_helpers.__main__", run_name="__main__")

@@ -174,15 +174,15 @@ def test_no_minimum_and_no_number():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"lam": -1}, ValueError, "lam takes"),
-        ({"lam": "1"}, TypeError, "lam takes"),
-        ({"k": 0}, ValueError, "k takes an integer at least 1, got 0"),
-        ({"k": 2.0}, TypeError, "k takes an integer"),
-        ({"X": X[0]}, ValueError, "X takes a non-empty 2-dimensional array"),
-        ({"X": np.where(X > 0, np.nan, X)}, ValueError, "X takes finite numbers"),
-        ({"start": (X, X)}, TypeError, "start takes Factors, got tuple"),
-        ({"start": Factors(X[:8, :2], X[:8, :2])}, ValueError, r"start, with .*got \(8, 2\), takes \(8, 3\)"),
-        ({"start": Factors(X[:7, :3], X[:7, :3])}, ValueError, r"start, with .*got \(7, 3\), takes \(8, 3\)"),
+        ({"lam": -1}, ValueError, "^lam takes"),
+        ({"lam": "1"}, TypeError, "^lam takes"),
+        ({"k": 0}, ValueError, "^k takes an integer at least 1, got 0"),
+        ({"k": 2.0}, TypeError, "^k takes an integer"),
+        ({"X": X[0]}, ValueError, "^X takes a non-empty 2-dimensional array"),
+        ({"X": np.where(X > 0, np.nan, X)}, ValueError, "^X takes finite numbers"),
+        ({"start": (X, X)}, TypeError, "^start takes Factors, got tuple"),
+        ({"start": Factors(X[:8, :2], X[:8, :2])}, ValueError, r"^start, with .*got \(8, 2\), takes \(8, 3\)"),
+        ({"start": Factors(X[:7, :3], X[:7, :3])}, ValueError, r"^start, with .*got \(7, 3\), takes \(8, 3\)"),
     ],
 )
 @both_drivers
@@ -198,15 +198,15 @@ def parabola(z):
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "message"),
     [
-        ((3, [[1.0]]), {}, TypeError, "objective_and_gradients takes a function of arrays, got 3"),
-        ((parabola, Factors(X, X)), {}, TypeError, "start takes a sequence of arrays, got Factors"),
-        ((parabola, []), {}, ValueError, "start takes at least one array"),
+        ((3, [[1.0]]), {}, TypeError, "^objective_and_gradients takes a function of arrays, got 3"),
+        ((parabola, Factors(X, X)), {}, TypeError, "^start takes a sequence of arrays, got Factors"),
+        ((parabola, []), {}, ValueError, "^start takes at least one array"),
         ((parabola, [[np.nan]]), {}, ValueError, r"start\[0\] takes finite numbers"),
         ((parabola, [["a"]]), {}, TypeError, r"start\[0\] takes real numbers"),
         ((lambda z: (0.0, [z[:1]]), [[1.0, 2.0]]), {}, ValueError, r"shapes of its gradients: got \[\(1,\)\]"),
         ((lambda z: (0.0, [z, z]), [[1.0, 2.0]]), {}, ValueError, "shapes of its gradients"),
-        ((parabola, [[1.0]]), {"tol": 0.0}, ValueError, "tol takes"),
-        ((parabola, [[1.0]]), {"max_iterations": 0}, ValueError, "max_iterations takes"),
+        ((parabola, [[1.0]]), {"tol": 0.0}, ValueError, "^tol takes"),
+        ((parabola, [[1.0]]), {"max_iterations": 0}, ValueError, "^max_iterations takes"),
     ],
 )
 def test_bad_arguments_of_the_generic_driver(arguments, options, error, message):
