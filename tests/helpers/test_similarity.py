@@ -134,19 +134,19 @@ def test_normalizing_cannot_undo_D(rng):
 
 def test_bad_input_names_the_argument(fit):
     X, f = fit
-    with pytest.raises(ValueError, match="^P takes finite numbers, got 1 NaN"):
+    with pytest.raises(ValueError, match=r"^P takes finite numbers, got 1 NaN"):
         cosine_similarity([[np.nan, 1.0]])
-    with pytest.raises(ValueError, match="^Q, with as many columns as P: got 3, takes 2"):
+    with pytest.raises(ValueError, match=r"^Q, with as many columns as P: got 3, takes 2"):
         cosine_similarity(np.ones((2, 2)), np.ones((2, 3)))
-    with pytest.raises(ValueError, match="^P takes a non-empty 2-dimensional array"):
+    with pytest.raises(ValueError, match=r"^P takes a non-empty 2-dimensional array"):
         cosine_similarity([1.0, 2.0])
-    with pytest.raises(TypeError, match="^P takes real numbers"):
+    with pytest.raises(TypeError, match=r"^P takes real numbers"):
         cosine_similarity([["a", "b"]])
-    with pytest.raises(TypeError, match="^P takes real numbers"):
+    with pytest.raises(TypeError, match=r"^P takes real numbers"):
         cosine_similarity([[1j, 0]])
-    with pytest.raises(ValueError, match="^X, with as many columns as the A of factors has rows: got 6, takes 7"):
+    with pytest.raises(ValueError, match=r"^X, with as many columns as the A of factors has rows: got 6, takes 7"):
         user_user_cosine(X[:, :6], f)
-    with pytest.raises(ValueError, match="^X takes finite numbers"):
+    with pytest.raises(ValueError, match=r"^X takes finite numbers"):
         user_item_cosine(np.where(X > 0, np.inf, 0), f)
-    with pytest.raises(TypeError, match="^factors takes Factors, got tuple"):
+    with pytest.raises(TypeError, match=r"^factors takes Factors, got tuple"):
         item_item_cosine((f.A, f.B))

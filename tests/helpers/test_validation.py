@@ -72,9 +72,9 @@ def test_ragged_lists_are_no_arrays(name):
 @pytest.mark.parametrize("solve", [solve_product_penalty, solve_factor_penalty])
 def test_numbers_that_no_float_holds(solve):
     for lam in (10**400, Fraction(10**400), np.longdouble("1e4000")):
-        with pytest.raises(ValueError, match="^lam takes a finite number of at least 0"):
+        with pytest.raises(ValueError, match=r"^lam takes a finite number of at least 0"):
             solve(spectrum(X), lam)
-    with pytest.raises(ValueError, match="^X takes finite numbers, got 1 NaN or infinite"):
+    with pytest.raises(ValueError, match=r"^X takes finite numbers, got 1 NaN or infinite"):
         spectrum([[np.longdouble("1e4000"), 1.0]])
 
 
