@@ -188,7 +188,9 @@ def test_it_shows_itself_in_every_format():
 
 def test_a_cone_from_lists_is_the_same_cone():
     listed = [getattr(SHOWN, name).tolist() for name in ("item_angles", "user_angles", "user_lengths")]
-    assert Cone(*listed, 4, 60).html == SHOWN.html == cone(*listed, scale=4, theta=60).html
+    made = Cone(*listed, 4, 60)
+    assert made.html == SHOWN.html == cone(*listed, scale=4, theta=60).html
+    assert type(made.scale) is type(made.theta) is float
 
 
 @pytest.mark.parametrize(

@@ -361,16 +361,16 @@ def test_more_than_26_clusters_are_numbered():
         ("spectrum", DATA.X, TypeError, "spectrum takes Spectrum"),
         ("spectrum", Spectrum([2.0], np.full((401, 1), 401**-0.5)), ValueError, "spectrum takes from 3 to 400 items"),
         ("spectrum", Spectrum([2.0], [[0.6], [0.8]]), ValueError, "spectrum takes from 3 to 400 items"),
-        ("users", DATA.X[:8, :39], ValueError, "users, with one column for each item"),
+        ("users", DATA.X[:8, :39], ValueError, "users, with one column for each item of spectrum: got 39, takes 40"),
         ("users", DATA.X[:41], ValueError, "users takes at most 40 rows, got 41"),
         ("spectrum", Spectrum([3.0, 2.0, 0.0], np.eye(40, 3)), ValueError, "spectrum takes positive singular values"),
         ("users", np.full((2, 40), np.nan), ValueError, "users takes finite"),
         ("item_cluster", np.zeros(40), TypeError, "item_cluster takes integers"),
-        ("item_cluster", DATA.item_cluster[:39], ValueError, "item_cluster, one for each item"),
+        ("item_cluster", DATA.item_cluster[:39], ValueError, "item_cluster, one for each item: got (39,), takes (40,)"),
         ("item_cluster", DATA.item_cluster[::-1], ValueError, "item_cluster takes items sorted"),
         ("item_cluster", np.zeros(40, dtype=int), ValueError, "item_cluster takes at least two clusters"),
         ("item_cluster", np.arange(40), ValueError, "item_cluster takes at least two clusters"),
-        ("item_popularity", np.ones(39), ValueError, "item_popularity, one for each item"),
+        ("item_popularity", np.ones(39), ValueError, "item_popularity, one for each item: got 39, takes 40"),
         ("item_popularity", np.full(40, np.nan), ValueError, "item_popularity takes finite"),
         ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
         ("lam", -1.0, ValueError, "lam takes"),
@@ -408,7 +408,7 @@ def test_bad_arguments_are_named(argument, value, error, says):
             "popularity_rank takes each number from 1 to 40 once, got no 1",
         ),
         ("popularity_rank", np.ones(40), TypeError, "popularity_rank takes integers"),
-        ("popularity_rank", np.arange(39), ValueError, "popularity_rank, one for each item"),
+        ("popularity_rank", np.arange(39), ValueError, "popularity_rank, one for each item: got (39,), takes (40,)"),
         ("lam", 0.0, ValueError, "lam takes a finite number above 0"),
         ("k", 41, ValueError, "k takes an integer from 1 to 40"),
         ("exponent", -2.5, ValueError, "exponent takes a finite number from -2 to 2"),
@@ -437,7 +437,9 @@ def test_the_smallest_and_the_largest_that_it_takes():
 def test_a_dial_from_lists_is_the_same_dial():
     fields = ("user_coordinates", "item_cluster", "popularity_rank")
     listed = {field: getattr(SHOWN, field).tolist() for field in fields}
-    assert Dial(TOP, **listed, lam=400, k=40, exponent=0).html == SHOWN.html
+    made = Dial(TOP, **listed, lam=400, k=np.int64(40), exponent=0)
+    assert made.html == SHOWN.html
+    assert [type(number) for number in (made.lam, made.k, made.exponent)] == [float, int, float]
 
 
 def test_jupyterlab_leaves_the_keys_to_the_controls():
