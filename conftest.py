@@ -7,6 +7,11 @@ nbval skips pictures. Here the PNGs that a cell draws are compared with those th
 execution: their number, their size in pixels, their difference over the whole picture, and in each small tile
 of it, so that one line that moves counts however large the picture is. The stored ones have 256 colors
 (tools/notebooks.py); what that changes uses up a part of the same tolerances.
+
+In unit tests an absolute tolerance is absolute. `np.testing.assert_allclose(…, atol=1e-12)` alone adds a relative
+tolerance of 1e-7: an error of 1e-8 in a vector of length 1 passes. Here a test that names an absolute tolerance and no
+relative one gets rounding besides, and no more. (Not in a conftest.py in tests: of two modules with one name, a test
+imports the one that pytest has loaded last.)
 """
 
 import base64
@@ -23,6 +28,7 @@ from tools import toc
 TILE = 16  # pixels
 PICTURE_TOLERANCE = 0.5  # RMS of the difference, in levels of 0 to 255
 TILE_TOLERANCE = 4.0
+ROUNDING = 1e-12  # relative: some thousand operations
 
 
 def pngs(outputs):
@@ -91,6 +97,19 @@ def pytest_ignore_collect(collection_path, config):
     if collection_path.suffix == ".ipynb" and collection_path not in named:
         return collection_path not in toc.notebooks(config.rootpath) or None
     return None
+
+
+numpys_assert_allclose = np.testing.assert_allclose
+
+
+def assert_allclose(actual, desired, rtol=None, atol=0, **options):
+    """NumPy's, whose default for rtol is 1e-7 whatever atol is."""
+    if rtol is None:
+        rtol = ROUNDING if atol else 1e-7
+    numpys_assert_allclose(actual, desired, rtol=rtol, atol=atol, **options)
+
+
+np.testing.assert_allclose = assert_allclose
 
 
 @pytest.hookimpl(trylast=True)
