@@ -132,7 +132,10 @@ def test_dropout_masks_are_independent_and_keep_the_mean():
 
 
 def numerical_gradient(loss, w, names=None, step=1e-4):
-    """Central differences of fourth order, of all parameters or of some."""
+    """Central differences of fourth order, of all parameters or of some; what is 0 up to rounding is 0.
+
+    (Adam divides a gradient by its size: of 1e-12 in place of 0 it makes a step, and later epochs start elsewhere.)
+    """
     gradient = {name: np.zeros_like(w[name]) for name in names or w}
     for name in gradient:
         value = w[name]
@@ -142,6 +145,7 @@ def numerical_gradient(loss, w, names=None, step=1e-4):
                 value[index] = here + steps * step
                 gradient[name][index] += weight * loss(w) / (12 * step)
             value[index] = here
+        gradient[name][abs(gradient[name]) < 1e-9] = 0.0
     return gradient
 
 
@@ -193,7 +197,7 @@ def test_training_is_adam_on_the_loss_with_decay(model, normalization, start):
         w, moments = adam_by_hand(w, moments, gradient, 0.05, epoch)
         assert found.parameters.keys() == w.keys()
         for name, value in found.parameters.items():
-            np.testing.assert_allclose(value, w[name], atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(value, w[name], atol=1e-7, err_msg=name)
             assert value.dtype == np.float64
 
 
@@ -211,11 +215,7 @@ def test_training_the_two_tower_model_is_adam_on_the_loss_of_some_positives(norm
         """How far the parameters of these names are from where this draw takes them, and where that is."""
         gradient = numerical_gradient(lambda w: loss_by_hand(recipe, w, X, positives, None, log_q), w, names)
         moved = adam_by_hand(w, moments, gradient, 0.05, epoch)
-        # Adam divides a gradient by its size: where that is hardly above rounding, differences tell nothing
-        gaps = [
-            abs(found[name] - moved[0][name])[abs(slope) > 1e-6].max(initial=0.0) for name, slope in gradient.items()
-        ]
-        return max(gaps), moved
+        return max(abs(found[name] - moved[0][name]).max() for name in gradient), moved
 
     kept = train_checkpoints(X, recipe, (1, 2), rng=3)
     w, moments = with_the_rest(start("two-tower", 3, 5), "two-tower", normalization), None
@@ -226,7 +226,7 @@ def test_training_the_two_tower_model_is_adam_on_the_loss_of_some_positives(norm
         gaps = [explained(found, epoch, w, moments, positives, ["E"])[0] for positives in draws]  # this one tells them
         best, runner_up = np.argsort(gaps)[:2]
         gap, (w, moments) = explained(found, epoch, w, moments, draws[best])
-        assert gap < 1e-5 < 1e-3 < gaps[runner_up]
+        assert gap < 1e-7 < 1e-3 < gaps[runner_up]
 
 
 def closed_form_linear_optimum(X, k):
