@@ -174,5 +174,5 @@ def train_cosine(
     return CosineModel(Factors(ours(A), ours(B)), scale, final_loss)
 
 
-def _empty(X) -> int:
+def _empty(X):
     return np.count_nonzero(~X.any(axis=1))
