@@ -307,6 +307,14 @@ def test_eigenvalues_within_rounding_of_zero_are_zero_and_no_others(p, form):
         spectrum_from_gram(form(np.diag([-1e20, 1.0])))  # the largest in size
 
 
+@pytest.mark.parametrize("factor", [0.98, 1.02])
+def test_what_is_rounding_is_measured_by_the_largest_eigenvalue_not_by_the_largest_entry(factor):
+    small = factor * 4 * 8 * np.finfo(float).eps * 4  # four items of all users have the eigenvalue 4, and entries 1
+    gram = scipy.linalg.block_diag(np.ones((4, 4)), small)
+    expected = [2.0, np.sqrt(small) if factor > 1 else 0.0]
+    np.testing.assert_allclose(spectrum_from_gram(gram, 2).sigma, expected, rtol=1e-13)
+
+
 ONES = np.ones((4, 3))
 
 
