@@ -114,13 +114,13 @@ class TrainedModel:
     @property
     def item_vectors(self) -> np.ndarray:
         """b_i, one a row: shape (p, k)."""
-        return np.asarray(item_vectors(np, self.parameters, self.recipe))
+        return item_vectors(np, self.parameters, self.recipe)
 
     def user_vectors(self, X) -> np.ndarray:
         """u(x), one a row: shape (n, k). X, shape (n, p), is the users' items, 0/1, without dropout."""
         X = zero_one_matrix("X", X)
         require_same("X, with a column for each item", X.shape[1], len(self.parameters["W"]))
-        return np.asarray(user_vectors(np, self.parameters, input_rows(np, X), self.recipe))
+        return user_vectors(np, self.parameters, input_rows(np, X), self.recipe)
 
     def scores(self, X) -> np.ndarray:
         """⟨u(x), b_i⟩, shape (n, p)."""

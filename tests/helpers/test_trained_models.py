@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import FrozenInstanceError
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import scipy.sparse as sp
 from instances import random_parameters, small_interactions
 from oracles import cosine_by_loops, item_by_hand, log_sum_exp, scaled, user_by_hand
 
-from cossim_helpers import Recipe, TrainedModel, item_similarities
+from cossim_helpers import CosineModel, Factors, Recipe, TrainedModel, item_similarities
+from cossim_helpers.trained import models
 from cossim_helpers.trained.models import MODELS, NORMALIZATIONS
 
 P, K, WIDTH = 6, 3, 4  # items, dimension, hidden units of the small models below
@@ -120,6 +122,11 @@ def test_recipe_refuses(argument, value, error):
         Recipe(**{"model": "linear"} | {argument: value})
 
 
+def test_the_defaults_are_those_of_the_stored_tables():
+    for model in MODELS:
+        assert Recipe(model) == Recipe(model, "none", 0.0, 0.0, 0.003, 16, 16, 500) and models.HIDDEN == 64
+
+
 def test_recipe_takes_the_least_of_each():
     Recipe("softmax", "unit", dropout=0.0, decay=0.0, learning_rate=1e-9, epochs=1, k=1, batch_size=1)
     with pytest.raises(ValueError, match=r"^k takes an integer at least 2, got 1"):
@@ -127,6 +134,75 @@ def test_recipe_takes_the_least_of_each():
     assert Recipe("linear", k=1).k == 1
     with pytest.raises(FrozenInstanceError):
         Recipe("linear").k = 3
+
+
+def test_a_recipe_holds_plain_numbers():
+    held = Recipe("linear", dropout=0, decay=np.float32(0.5), learning_rate=1, epochs=np.int8(3), k=np.int64(2))
+    assert held == Recipe("linear", decay=0.5, learning_rate=1.0, epochs=3, k=2)
+    assert [type(value) for value in vars(held).values()][2:] == [float, float, float, int, int, int]
+    for name in ("epochs", "k", "batch_size"):
+        with pytest.raises(ValueError, match=rf"^{name} takes an integer from 1 to \d+, got 10{{30}}$"):
+            Recipe("linear", **{name: 10**30})
+
+
+# --- what is held ---
+
+
+def test_a_trained_model_holds_the_parameters_of_its_recipe_alone():
+    for model, normalization in KINDS:
+        given = random_parameters(np.random.default_rng(0), model, normalization)
+        recipe = Recipe(model, normalization, k=K)
+        held = TrainedModel(recipe, MappingProxyType(given | {"other": "text"})).parameters
+        assert type(held) is dict and held.keys() == given.keys()
+        for name, value in given.items():
+            assert held[name].dtype == np.float64 and not held[name].flags.writeable
+            assert not np.shares_memory(held[name], value)
+            with pytest.raises(ValueError, match=rf"^parameters takes \['{name}'\] as well, got \["):
+                TrainedModel(recipe, {key: one for key, one in given.items() if key != name})
+            with pytest.raises(ValueError, match=rf"^parameters\['{name}'\] takes"):
+                TrainedModel(recipe, given | {name: np.full(value.shape, np.nan)})
+            with pytest.raises(ValueError, match=rf"^parameters\['{name}'\] takes a .*{value.ndim}-dimensional"):
+                TrainedModel(recipe, given | {name: value[None]})
+
+
+@pytest.mark.parametrize("wrong", [None, [], [("W", np.eye(3))], "W", {1: np.eye(3)}, {"W": np.eye(3), 1: np.eye(3)}])
+def test_parameters_are_a_dict_by_names(wrong):
+    with pytest.raises(TypeError, match=r"^parameters takes a dict of arrays by their names, got "):
+        TrainedModel(Recipe("linear"), wrong)
+    with pytest.raises(TypeError, match=r"^recipe takes Recipe, got "):
+        TrainedModel(wrong, {"W": np.eye(3), "B": np.eye(3)})
+
+
+def test_a_cosine_model_holds_plain_numbers():
+    factors = Factors(np.eye(3), np.eye(3))
+    held = CosineModel(factors, np.float32(2), 1)
+    assert held.factors is factors and (held.scale, held.loss) == (2.0, 1.0)
+    assert type(held.scale) is type(held.loss) is float
+    assert CosineModel(factors, 1e-300, -1.0).loss == -1.0
+    for name, wrong in (("factors", np.eye(3)), ("scale", "1"), ("loss", "1"), ("scale", True)):
+        with pytest.raises(TypeError, match=f"^{name} takes"):
+            CosineModel(**{"factors": factors, "scale": 1.0, "loss": 0.0} | {name: wrong})
+    for name, wrong in (("scale", 0.0), ("scale", -1.0), ("scale", np.nan), ("loss", np.inf), ("loss", np.nan)):
+        with pytest.raises(ValueError, match=f"^{name} takes"):
+            CosineModel(**{"factors": factors, "scale": 1.0, "loss": 0.0} | {name: wrong})
+
+
+def test_users_have_a_column_for_each_item_and_0_or_1_in_it():
+    _, trained = by_name("linear", "none")
+    for X, message in (
+        (np.ones((2, P - 1)), r"X, with a column for each item: got 5, takes 6"),
+        (2 * np.ones((2, P)), "X takes 0"),
+    ):
+        for function in (
+            trained.user_vectors,
+            trained.scores,
+            trained.predictions,
+            lambda X: item_similarities(trained, X),
+        ):
+            with pytest.raises(ValueError, match=f"^{message}"):
+                function(X)
+    with pytest.raises(TypeError, match=r"^model takes TrainedModel"):
+        item_similarities(trained.recipe, np.ones((2, P)))
 
 
 # --- five ways to compare items ---
