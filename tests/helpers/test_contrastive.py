@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from cossim_helpers import ContrastiveModel, cosine_similarity, max_norm, train_contrastive
+from cossim_helpers import ContrastiveModel, _owned, cosine_similarity, max_norm, train_contrastive
 
 KINDS = [(loss, unit) for loss in ("symmetric", "one-sided") for unit in (True, False)]
 
@@ -248,6 +248,99 @@ def test_zero_rows_are_vectors_without_unit():
     assert train_contrastive(Z, P, np.eye(5)[:, :3], unit=False, steps=2).excess > 0
 
 
+@pytest.mark.parametrize(
+    ("size", "taken"),
+    [(0.99e-150, False), (1e-150, False), (1.01e-150, True), (0.99e150, True), (1 / 1e-150, False), (1.01e150, False)],
+)
+@pytest.mark.parametrize("side", ["P", "Q"])
+def test_lengths_whose_squares_a_float_holds(size, taken, side):
+    given = dict(zip("ZPQ", instance(0), strict=True))
+    given[side] = given[side].copy()
+    given[side][1] = [0.0, -size, 0.0]
+    if taken:
+        assert np.isfinite(train_contrastive(**given, steps=1).excess)
+    else:
+        with pytest.raises(
+            ValueError, match=rf"^{side} takes rows whose squared length a float holds, got a length of"
+        ):
+            train_contrastive(**given, steps=1)
+
+
+def test_the_settings_are_those_of_the_docstring(monkeypatch):
+    asked, minimize = [], scipy.optimize.minimize
+    monkeypatch.setattr(scipy.optimize, "minimize", lambda *a, **b: asked.append(b) or minimize(*a, **b))
+    Z, P, Q = instance(0)
+    by_default, by_hand = (
+        train_contrastive(Z, P, Q, **settings)
+        for settings in (
+            {},
+            {
+                "loss": "symmetric",
+                "unit": True,
+                "scale": 1.0,
+                "learn_scale": False,
+                "optimizer": "l-bfgs",
+                "steps": 5_000,
+            },
+        )
+    )
+    np.testing.assert_array_equal(by_default.P, by_hand.P)
+    train_contrastive(Z, P, Q, steps=7)
+    names = ("maxiter", "maxfun", "maxcor", "ftol", "gtol")
+    limits = [(one["method"], *(one["options"][name] for name in names)) for one in asked]
+    assert limits == [("L-BFGS-B", steps, 2 * steps, 20, 0.0, 1e-13) for steps in (5_000, 5_000, 7)]
+    slow, same = (
+        train_contrastive(Z, P, Q, optimizer="adam", steps=3, **rate) for rate in ({}, {"learning_rate": 0.02})
+    )
+    np.testing.assert_array_equal(slow.P, same.P)
+    assert max_norm(P, Q) == max_norm(P, Q, tolerance=1e-4, steps=20_000)
+    assert train_contrastive.__kwdefaults__["steps"] == 5_000 and max_norm.__kwdefaults__ == {
+        "tolerance": 1e-4,
+        "steps": 20_000,
+    }
+
+
+def test_what_training_made_is_not_copied(monkeypatch):
+    monkeypatch.setattr(_owned, "_copied", None)
+    assert train_contrastive(*instance(0), steps=1).P.shape == (7, 3)
+
+
+def test_a_contrastive_model_holds_plain_numbers():
+    parts = {
+        "P": np.eye(3),
+        "Q": np.ones((2, 3)),
+        "scale": np.float32(2),
+        "excess": 0,
+        "gradient": 0,
+        "steps": np.int8(0),
+    }
+    held = ContrastiveModel(**parts)
+    assert [type(value) for value in list(vars(held).values())[2:]] == [float, float, float, int]
+    assert held.scores.tolist() == [[2.0, 2.0]] * 3 and ContrastiveModel(**parts | {"excess": -1e-20}).excess == -1e-20
+    for name, wrong, message in (
+        ("P", np.ones(3), "P takes a .*2-dimensional"),
+        ("Q", np.ones((2, 2)), "Q, with as many columns as P: got 2, takes 3"),
+        ("P", [[np.nan] * 3], "P takes finite"), ("scale", 0.0, "scale takes"), ("scale", np.inf, "scale takes"),
+        ("excess", np.nan, "excess takes"), ("gradient", -1e-300, "gradient takes"),
+        ("gradient", np.nan, "gradient takes"),
+        ("steps", -1, "steps takes an integer"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"^{message}"):
+            ContrastiveModel(**parts | {name: wrong})
+    for name in ("scale", "excess", "gradient", "steps"):
+        with pytest.raises(TypeError, match=f"^{name} takes"):
+            ContrastiveModel(**parts | {name: "1"})
+
+
+def test_more_steps_than_there_are_are_refused():
+    for call in (
+        lambda: train_contrastive(*instance(0), steps=10**30),
+        lambda: max_norm(np.eye(2), np.eye(2), steps=10**30),
+    ):
+        with pytest.raises(ValueError, match=r"^steps takes an integer from 1 to \d+, got 10{30}$"):
+            call()
+
+
 # --- the smallest scale ---
 
 
@@ -306,6 +399,21 @@ def test_the_max_norm_in_any_unit(sizes):
     P, Q = rng.standard_normal((9, 3)), rng.standard_normal((7, 3))
     found = np.array(max_norm(P * sizes[0], Q * sizes[1])) / (sizes[0] * sizes[1])
     np.testing.assert_allclose(found, max_norm(P, Q), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("size", "taken"), [(0.99e-300, False), (1.01e-300, True), (0.99e308, True), (1e308, True)])
+def test_the_products_that_a_float_holds(size, taken):
+    for one, other in ((size, 1.0), (-1.0, size), (size**0.5, -(size**0.5))):
+        P, Q = np.diag([one, 0.5 * one]), np.diag([0.25 * other, other])
+        if taken:
+            below, above = max_norm(P, Q)
+            assert below <= above <= 1.0002 * below
+            np.testing.assert_allclose(
+                [below / size, above / size], max_norm(np.diag([1, 0.5]), np.diag([0.25, 1])), rtol=1e-9
+            )
+        else:
+            with pytest.raises(ValueError, match=r"^P and Q take vectors whose products a float holds, got 9\.9e-301$"):
+                max_norm(P, Q)
 
 
 @pytest.mark.parametrize("spread", [1e-4, 1e-8, 1e-10, 1e-12])
