@@ -416,6 +416,12 @@ def test_the_products_that_a_float_holds(size, taken):
                 max_norm(P, Q)
 
 
+def test_a_norm_that_no_float_holds_is_refused():
+    """Twice the largest product."""
+    with pytest.raises(ValueError, match=r"^P and Q take vectors whose products a float holds, got some of 1e\+308$"):
+        max_norm(1e154 * hadamard(4), 1e154 * np.eye(4))
+
+
 @pytest.mark.parametrize("spread", [1e-4, 1e-8, 1e-10, 1e-12])
 def test_the_max_norm_of_bad_conditions_has_bounds_in_order(spread):
     """The last columns hardly count: the bounds contain, up to that, the norm of the product without them."""
