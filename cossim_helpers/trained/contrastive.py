@@ -194,9 +194,10 @@ def max_norm(P, Q, *, tolerance: float = 1e-4, steps: int = 20_000) -> tuple[flo
         w, v = w * users / (w @ users), v * items / (v @ items)
     if not below <= above * (1 + 1e-6):  # NaN, too
         raise ValueError(f"P and Q take better conditioned vectors, got {below * size:.6g} below {above * size:.6g}")
-    if not float(max(above, below)) * size < np.inf:
+    below, above = float(below), float(max(above, below))
+    if not above * size < np.inf:
         raise ValueError(f"P and Q take vectors whose products a float holds, got some of {size:.6g}")
-    return float(below) * size, float(max(above, below)) * size
+    return below * size, above * size
 
 
 # --- what the functions above share ---
@@ -237,7 +238,7 @@ def _run(function: Callable, x, optimizer, steps, learning_rate):
 
         options = {"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20, "ftol": 0.0, "gtol": GRADIENT_TOLERANCE}
         found = minimize(function, x, jac=True, method="L-BFGS-B", options=options)
-        return found.x, int(found.nit)  # a first step may have tried an infinite scale: it was shortened
+        return found.x, found.nit  # a first step may have tried an infinite scale: it was shortened
     first, second = np.zeros_like(x), np.zeros_like(x)
     for step in range(1, steps + 1):
         _, slope = function(x)
