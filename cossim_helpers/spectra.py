@@ -56,7 +56,7 @@ class Spectrum:
         non_negative("sigma", sigma)
         if (rise := np.diff(sigma, prepend=sigma[0]).max()) > 0:
             raise ValueError(f"sigma takes falling numbers, got a largest rise of {rise:g}")
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):  # what leaves the floats is refused
             departure = abs(V.T @ V - np.eye(sigma.size)).max()
         if not departure <= 1e-8:
             raise ValueError(f"V takes orthonormal columns, got max|VᵀV − I| = {departure:.3g}")
