@@ -46,6 +46,7 @@ ELSEWHERE = {  # tests of a module besides those of its name
     "_owned": "similarity",
     "_ranks": "fibers",
     "_routes": "spectra",
+    "trained._jax": "training",
     "widget.cones": "cone",
     "widget.dials": "dial",
     "widget.payload": "dial",
