@@ -37,7 +37,7 @@ def dask_shape(name: str, X) -> tuple[int | None, int]:
     n, p = X.shape
     if np.isnan(p):
         raise ValueError(f"{name} takes a Dask array with a known number of columns: call {name}.compute_chunk_sizes()")
-    return (None if np.isnan(n) else int(n)), int(p)
+    return (None if np.isnan(n) else n), p
 
 
 def dask_gram(name: str, X) -> Part:

@@ -178,6 +178,7 @@ def test_exceeds_nothing_where_all_is_zero():
     assert Spectrum([0.0, 0.0], np.eye(2)).exceeds(0.0).tolist() == [False, False]
     assert Spectrum([2.0, 0.0], np.eye(2)).exceeds(0.0).tolist() == [True, False]
     assert Spectrum([1e300, 1e-300, 0.0], np.eye(3)).exceeds(1e-320).tolist() == [True, False, False]
+    assert Spectrum([1e300, 1e-300, 0.0], np.eye(3)).exceeds(0.0).tolist() == [True, True, False]
     for wrong in (-1e-300, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"^level takes a finite number of at least 0"):
             Spectrum([1.0], [[1.0]]).exceeds(wrong)
