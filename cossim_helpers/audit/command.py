@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _place(asked, error: Exception) -> str:
     """The file whose vectors an error is about, unless its words begin with a file."""
-    given = [name for name in (asked.file, getattr(asked, "other", None), getattr(asked, "again", None)) if name]
+    given = (asked.file, getattr(asked, "other", None), getattr(asked, "again", None))
     if isinstance(error, (FileFault, OSError)) or str(error).startswith(tuple(f"{name} " for name in given)):
         return ""
-    argument = re.split(r"\W", str(error), maxsplit=1)[0]
+    argument = re.split(r"\W", str(error))[0]
     role = {"E2": "other", "P": "other", "other": "other", "users": "other", "again": "again"}.get(argument, "file")
     return f"{getattr(asked, role, None) or asked.file}: "
 
@@ -98,7 +98,7 @@ def _repair(asked) -> int:
 
 def _rows(path, key, at_least: int = 2):
     """The vectors of a file; what is wrong with one of them names the file and the place."""
-    return as_vectors(str(path), read_vectors(path, key=key).rows, at_least=at_least)
+    return as_vectors(path, read_vectors(path, key=key).rows, at_least=at_least)
 
 
 def _same(path, rows, with_path, with_rows, axis: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 import cossim_helpers as ch
 from cossim_helpers.audit import command
 from cossim_helpers.audit.command import main
-from cossim_helpers.audit.report import as_json, comparison_lines
+from cossim_helpers.audit.report import as_json, audit_lines, comparison_lines
 
 RNG = np.random.default_rng(3)
 ITEMS, USERS, AGAIN = RNG.normal(size=(12, 3)), RNG.normal(size=(9, 3)), RNG.normal(size=(12, 4))
@@ -109,7 +109,7 @@ def test_what_the_audit_is_asked_for(folder, capsys, monkeypatch):
         np.testing.assert_array_equal(array, expected)
     assert found.pop("done")(0.5) is None and capsys.readouterr().err == ""  # no terminal: no bar
     assert found == {"trained": "clip", "k": 3, "n_queries": 7, "n_draws": 2, "spread": 1.5, "rng": 4}
-    np.savez("pair.npz", items=USERS)
+    np.savez("pair.npz", items=USERS, users=ITEMS)
     said("audit two.npz --key items --other pair.npz", capsys)  # the key is that of both files
     np.testing.assert_array_equal(asked[1][1]["other"], USERS)
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -128,22 +128,26 @@ def test_an_error_without_words_has_its_name(error, words, folder, capsys, monke
 
 
 REFUSED = {
-    "audit items.npy --other-key users": "--other-key: takes a table of --other, which is not given",
-    "repair items.npy -o out.npy --other-key users": "--other-key: takes a table of --other",
-    "audit items.npy --fail-under 1.1": "takes a number from 0 to 1, got 1.1",
-    "audit items.npy --fail-under -0.1": "takes a number from 0 to 1, got -0.1",
-    "audit items.npy --seed -1": "takes an integer of at least 0, got -1",
-    "audit items.npy --other=": "takes the name of a file, got ''",
-    "audit items.npy --again=a\0": "takes the name of a file, got 'a\\x00'",
-    "audit items.npy --report=": "takes the name of a file, got ''",
-    "repair items.npy -o a\0.npy": "is no name that a file can have",
+    "audit items.npy --other-key users": "argument --other-key: takes a table of --other, which is not given",
+    "repair items.npy -o out.npy --other-key users": "argument --other-key: takes a table of --other",
+    "audit items.npy --fail-under 1.1": "argument --fail-under: takes a number from 0 to 1, got 1.1",
+    "audit items.npy --fail-under -0.1": "argument --fail-under: takes a number from 0 to 1, got -0.1",
+    "audit items.npy --seed -1": "argument --seed: takes an integer of at least 0, got -1",
+    "audit items.npy --other=": "argument --other: takes the name of a file, got ''",
+    "audit items.npy --again=a\0": "argument --again: takes the name of a file, got 'a\\x00'",
+    "audit items.npy --report=": "argument --report: takes the name of a file, got ''",
+    "repair items.npy -o a\0.npy": "a\0.npy: is no name that a file can have",
     "repair items.npy": "the following arguments are required: -o/--output",
-    "repair items.npy -o no/out.npy": "out.npy: its folder does not exist",
+    "repair items.npy -o no/out.npy": "no/out.npy: its folder does not exist",
     "repair gone.npy -o items.npy": "gone.npy: no such file",
     "audit items.npy --other again.npy": "again.npy: has 4 columns, items.npy has 3",
     "audit items.npy --again users.npy": "users.npy: has 9 rows, items.npy has 12",
     "compare items.npy users.npy": "users.npy: has 9 rows, items.npy has 12",
     "repair items.npy --other again.npy -o out.npy": "again.npy: has 4 columns, items.npy has 3",
+    "audit items.npy --other nan.npy": "nan.npy takes finite numbers, got nan",
+    "audit items.npy --again nan.npy": "nan.npy takes finite numbers, got nan",
+    "compare items.npy nan.npy": "nan.npy takes finite numbers, got nan",
+    "audit nan.npy": "nan.npy takes finite numbers, got nan",
     "compare items.npy few.npy": "few.npy takes at least 4 rows, got 3",
     "compare few.npy items.npy": "few.npy takes at least 4 rows, got 3",
     "audit one.npy": "one.npy takes at least 3 rows, got 1",
@@ -161,12 +165,13 @@ REFUSED = {
 
 @pytest.mark.parametrize("arguments", REFUSED)
 def test_what_is_refused_is_said_in_one_line(arguments, folder, capsys):
-    for name, rows in (("few", ITEMS[:3]), ("one", ITEMS[:1]), ("zeros", 0 * ITEMS)):
+    for name, rows in (("few", ITEMS[:3]), ("one", ITEMS[:1]), ("zeros", 0 * ITEMS), ("nan", ITEMS * np.nan)):
         np.save(f"{name}.npy", rows)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     code, out, err = said(arguments, capsys)
-    assert code == 2 and out == "" and err.count("\n") == 1 and REFUSED[arguments] in err
-    assert err.startswith(("cossim_helpers ", "python -m cossim_helpers"))
+    assert code == 2 and out == "" and err.count("\n") == 1
+    where, _, words = err.partition(": ")
+    assert where.startswith(("cossim_helpers ", "python -m cossim_helpers")) and words.startswith(REFUSED[arguments])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -186,13 +191,14 @@ def test_the_bar_fills_up_and_ends_its_line(monkeypatch):
 def test_the_audit_prints_what_it_found(folder, capsys):
     quick = "-k 3 --draws 1"
     found = ch.audit_embeddings(ITEMS, other=USERS, k=3, n_draws=1)
-    code, out, err = said(f"audit items.npy --other users.npy {quick} --json --report page.html", capsys)
+    asked = f"audit items.npy --other users.npy {quick} --seed 0"
+    assert said(asked, capsys) == (0, "\n".join(audit_lines(found)) + "\n", "")
+    code, out, err = said(f"{asked} --json --report page.html", capsys)
     assert (code, err) == (0, "") and json.loads(out) == json.loads(as_json(found))
     assert "Audit of items.npy" in (folder / "page.html").read_text(encoding="utf-8")
     assert 0 < found.stays < 1
     for share, expected in ((0, 0), (found.stays, 0), (np.nextafter(found.stays, 1), 1), (1, 1)):
-        asked = f"audit items.npy --other users.npy {quick} --fail-under {share!s}"
-        assert said(asked, capsys)[0] == expected
+        assert said(f"{asked} --fail-under {share!s}", capsys)[0] == expected
     np.save("few.npy", ITEMS[:3])
     np.save("user.npy", USERS[:1])
     assert said("audit few.npy --other user.npy -k 2 --draws 1", capsys)[0] == 0
@@ -218,10 +224,11 @@ def test_the_repair_writes_what_it_says(folder, capsys):
     asked = "repair two.npz --key items --other two.npz --other-key users --trained squared -o out.npy"
     assert said(asked, capsys) == (0, f"out.npy: 12 vectors of 3 numbers, predicted\n{keeps}", "")
     np.testing.assert_allclose(np.load("out.npy"), both)
-    np.savez("users.npz", items=USERS)
-    said("repair two.npz --key items --other users.npz --method whitened -o out.npz", capsys)
-    with np.load("out.npz") as archive:
-        np.testing.assert_allclose(archive["vectors"], ch.repair_vectors(ITEMS, method="whitened"))
+    np.savez("users.npz", items=USERS, users=ITEMS)
+    for method in ("whitened", "balanced"):
+        said(f"repair two.npz --key items --other users.npz --method {method} -o out.npz", capsys)
+        with np.load("out.npz") as archive:
+            np.testing.assert_allclose(archive["vectors"], ch.repair_vectors(ITEMS, USERS, method=method))
     np.save("few.npy", ITEMS[:2])
     code, out, _ = said("repair few.npy -o out.npy", capsys)  # over what stood there
     assert code == 0 and out.startswith("out.npy: 2 vectors of 3 numbers, centered\nkeeps all but the mean item")

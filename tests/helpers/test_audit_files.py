@@ -76,17 +76,7 @@ GOOD = {
     "mark.vec": b"\xef\xbb\xbf7 4\n" + "\n".join(NAMED).encode(),
     "trail.vec": "7 4\n" + " \n".join(NAMED) + " \n",
 }
-WORDS = (
-    "named.csv",
-    "words.csv",
-    "spaced.csv",
-    "counts.vec",
-    "mark.vec",
-    "trail.vec",
-    "glove.txt",
-    "gaps.txt",
-    "gaps.vec",
-)
+WORDS = "named.csv words.csv spaced.csv counts.vec mark.vec trail.vec glove.txt gaps.txt gaps.vec".split()
 
 
 @pytest.mark.parametrize("name", GOOD)
