@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -374,4 +374,9 @@ def test_results_hold_numbers_of_python():
     E, P = rng.normal(size=(20, 3)), rng.normal(size=(30, 3))
     found = ch.audit_embeddings(E, other=P, again=E[::-1], trained="clip", k=3, n_draws=1)
     assert kinds(found) == {int, float, str, np.ndarray} and type(found.stays) is float
+    for result in (found, found.facts, found.hubs, found.comparison):
+        with pytest.raises(FrozenInstanceError):
+            setattr(result, fields(result)[0].name, 0)
+    for result in (found, found.facts):  # compared by identity, as the arrays in them
+        assert replace(result) != result
     assert kinds(anatomy(np.eye(3)[[0, 0, 1]])) == {int, float, np.ndarray}
