@@ -121,6 +121,9 @@ def test_unsigned_integers_do_not_wrap_around():
     with pytest.raises(AssertionError):
         check(ID, np.array([1], np.uint8), np.array([2], np.uint8))
     check_differs(ID, np.array([1], np.uint8), np.array([2], np.uint8), at_least=1)
+    check(ID, np.array([1], np.uint8), np.array([2], np.uint8), atol=1.0)
+    check_at_most(ID, np.array([1], np.uint8), np.array([2], np.uint8))
+    check_differs(ID, np.array([100], np.int8), np.array([-100], np.int8), at_least=200)
 
 
 # What it is a check of
