@@ -85,7 +85,7 @@ def test_the_html_says_the_same_with_a_caption_and_headers():
 def test_numbers_may_share_a_cell():
     assert Table("One", ("", "a"), [("b", (-0.5, 0.123))]).rows == (("b", "−0.50±0.12"),)
     assert Table("One", ("", "a"), [("b", (-0.5, 2))], join=" to ").rows == (("b", "−0.50 to 2"),)
-    assert Table("One", ("", "a"), [["b", -2e-5]], ".0e").rows == (("b", "−2e-05"),)
+    assert Table("One", ("", "a"), [["b", (-2e-5, 2e-5)]], ".0e", " ").rows == (("b", "−2e-05 2e-05"),)
 
 
 def test_an_empty_header_is_no_header():
@@ -96,6 +96,7 @@ def test_an_empty_header_is_no_header():
 def test_words_stand_left_and_numbers_right():
     assert GROUPED.left == (True, False, False, False, True)
     assert Table("One", ("", "a"), [("b", "0.8±0.1"), ("c", "*")]).left == (True, True)
+    assert Table("One", ("", "a"), [("1", 2), ("2", 3)]).left == (True, False)
 
 
 def test_a_table_stays_as_it_is():
@@ -107,6 +108,11 @@ def test_a_table_stays_as_it_is():
     assert repr(table) == before and table.columns == ("", "a") and table.over == {"": 1, "x": 1}
     with pytest.raises(dataclasses.FrozenInstanceError):
         table.caption = "Two"
+
+
+def test_headers_above_stand_after_each_other_where_they_are_wider_than_their_columns():
+    table = Table("One", ("", "a", "b"), [("b", 1, 2)], over={"a long one": 1, "": 1, "x": 1})
+    assert repr(table).splitlines()[1] == "a long one x"
 
 
 @pytest.mark.parametrize(("name", "gap"), [(70, 2), (71, 1)])
