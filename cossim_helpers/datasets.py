@@ -115,7 +115,7 @@ def load_movielens(min_ratings: int = 50, *, min_stars: float = 0.5) -> Films:
     names = tuple(sorted(set().union(*of_each)))
     titles = tuple(f"{title} ({year:.0f})" for title, year in zip(of_film["title"], of_film["year"]))
     genres = np.array([[name in own for name in names] for own in of_each])
-    return Films(ours(X), titles, ours(genres), names)
+    return Films(X, titles, genres, names)
 
 
 def load_glove(n_words: int = 400_000) -> WordVectors:
@@ -169,7 +169,7 @@ def load_word_pairs(name: str) -> tuple[list[tuple[str, str]], np.ndarray]:
     Finkelstein et al. (2002); Hill, Reichart and Korhonen (2015).
     """
     path = _file("gensim", f"gensim/test/test_data/{WORD_PAIRS[one_of('name', name, WORD_PAIRS)]}")
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding="utf-8") as file:
         rows = [row for row in csv.reader(file, delimiter="\t") if not row[0].startswith("#")]
     return [(first.lower(), second.lower()) for first, second, _ in rows], np.array([float(row[2]) for row in rows])
 

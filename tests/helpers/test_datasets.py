@@ -11,6 +11,7 @@ import lzma
 import pickle
 import warnings
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -162,6 +163,21 @@ def test_sentences_are_embedded_one_by_one():
 def test_what_is_not_several_texts_is_refused(given, said):
     with pytest.raises(TypeError, match=said):
         embed_sentences(given)
+
+
+def test_one_thread_encodes_so_that_digits_depend_on_no_number_of_processors(monkeypatch):
+    asked = []
+
+    class Encoder:
+        def __init__(self, **options):
+            asked.append(options)
+
+        def encode(self, texts):
+            return np.ones((len(texts), 2), np.float32)
+
+    monkeypatch.setattr(datasets, "_module", lambda package, name: SimpleNamespace(USE=Encoder))
+    assert embed_sentences(["a", "b", "c"]).shape == (3, 2)
+    assert asked == [{"threads": 1}]
 
 
 def test_no_text_at_all_is_refused():
