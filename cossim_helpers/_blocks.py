@@ -30,9 +30,8 @@ def row_block(name: str, block, p: int | None = None):
         block = real_matrix(name, block, dtype=own)
     if p is not None:
         require_same(f"{name}, number of columns in each block", block.shape[1], p)
-    values = block.data if sp.issparse(block) else block
-    if values.dtype.kind == "f" and values.size:
-        size = max(float(values.max()), -float(values.min()))
+    if block.dtype.kind == "f" and block.size:
+        size = max(float(block.max()), -float(block.min()))
         if size and not TINY < size < HUGE:
             wanted = f"{name} takes blocks whose largest entry is from {TINY:.0e} to {HUGE:.0e} in size"
             raise ValueError(f"{wanted}, got {size:.3g}: scale all of them")

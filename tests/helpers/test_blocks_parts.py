@@ -14,7 +14,7 @@ FORMS = [np.asarray, sp.csr_array]
 
 @pytest.mark.parametrize("form", FORMS)
 def test_parts_of_blocks_add_up_to_the_part_of_all_rows(form):
-    cuts = [form(X[:2]), form(X[2:3]), X[3:3], form(X[3:])]
+    cuts = [form(X[:2]), form(X[2:3]), form(X[3:5]), X[5:5], form(X[5:])]
     Q = np.random.default_rng(1).standard_normal((4, 2))
     for part, settings in ((_blocks.gram_part, {}), (_blocks.product_part, {"Q": Q})):
         parts = [part(block, name="X", p=4, **settings) for block in cuts]
@@ -23,7 +23,7 @@ def test_parts_of_blocks_add_up_to_the_part_of_all_rows(form):
             rows, total = _blocks.added(some)
             assert rows == sum(n for n, _ in some)
             np.testing.assert_allclose(total, sum(array for _, array in some), rtol=1e-14)
-        assert [part(block, name="X", p=4, **settings)[0] for block in cuts] == [2, 1, 0, 4]
+        assert [part(block, name="X", p=4, **settings)[0] for block in cuts] == [2, 1, 2, 0, 2]
         expected = X.T @ X if part is _blocks.gram_part else X.T @ (X @ Q)
         np.testing.assert_allclose(total, expected, rtol=1e-12)
         for (_, array), was in zip(parts, before, strict=True):
@@ -38,12 +38,20 @@ def test_parts_of_blocks_add_up_to_the_part_of_all_rows(form):
         assert _blocks.triangle_part(form(X[:2].astype(dtype)), name="X", p=4)[1].dtype == np.float64
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 0), (3, 0), (0, 2, 3)])
+def test_a_block_without_columns_is_none(shape):
+    with pytest.raises(ValueError, match=r"^X takes a non-empty 2-dimensional"):
+        _blocks.row_block("X", np.zeros(shape))
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.float32, np.float64, np.longdouble])
 def test_a_block_keeps_its_own_type_unless_it_is_wider_than_float64(form, dtype):
     read = _blocks.row_block("X", form(abs(X).astype(dtype)))
     assert read.dtype == (np.float64 if dtype is np.longdouble else dtype)
     np.testing.assert_array_equal(gram([form(abs(X).astype(dtype))]), abs(X).T @ abs(X))
+    if dtype is not np.uint64:
+        assert _blocks.row_block("X", form(-abs(X).astype(dtype))).dtype == read.dtype
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -100,18 +108,32 @@ def test_the_start_is_the_seed_0_unless_another_is_asked_for():
     assert abs(found.V - other.V).max() > 1e-6
 
 
+class Watched(np.ndarray):
+    """An array that notes how the arrays of its products lie in memory."""
+
+    by_rows = ()
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **settings):
+        if ufunc is np.matmul:
+            Watched.by_rows += tuple(one.flags.c_contiguous and one.flags.aligned for one in inputs)
+        return getattr(ufunc, method)(*map(np.asarray, inputs), **settings)
+
+
+def unaligned(array):
+    shifted = np.empty(array.nbytes + 4, np.uint8)[4:].view(np.float64).reshape(array.shape)
+    shifted[...] = array
+    assert not shifted.flags.aligned
+    return shifted
+
+
 def test_a_product_has_the_same_bits_however_its_block_lies_in_memory():
-    """Kernels of BLAS for AVX-512 round by the order in memory; others may not, and show nothing here."""
+    """Kernels of BLAS for AVX-512 round by the order in memory; others may not, so the order itself is looked at."""
     rng = np.random.default_rng(4)
     block, Q = rng.random((30, 20)), rng.standard_normal((20, 20))
     expected = _blocks.product_part(block, Q, name="X", p=20)[1]
-
-    def unaligned(array):
-        shifted = np.empty(array.nbytes + 4, np.uint8)[4:].view(np.float64).reshape(array.shape)
-        shifted[...] = array
-        assert not shifted.flags.aligned
-        return shifted
-
     for form in (unaligned, np.asfortranarray):
-        for pair in ((form(block), Q), (block, form(Q)), (form(block), form(Q))):
-            np.testing.assert_array_equal(_blocks.product_part(*pair, name="X", p=20)[1], expected)
+        for left, right in ((form(block), Q), (block, form(Q)), (form(block), form(Q))):
+            Watched.by_rows = ()
+            found = _blocks.product_part(left, right.view(Watched), name="X", p=20)[1]
+            np.testing.assert_array_equal(found, expected)
+            assert Watched.by_rows == (True, True)

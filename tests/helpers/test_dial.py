@@ -336,6 +336,8 @@ def test_the_picture_shows_three_maps_side_by_side(monkeypatch):
     maps = [ax for ax in plt.gcf().axes if ax.images]
     plt.close()
     assert [ax.get_subplotspec().get_geometry() for ax in maps] == [(1, 3, place, place) for place in range(3)]
+    assert [ax.get_title() for ax in maps] == ["B = V, exponent ½", "Eq. 5, exponent 0", "Case 2, exponent −½"]
+    assert [len(ax.lines) for ax in maps] == [6, 6, 6], "two lines between two of the four clusters"
 
 
 def test_it_shows_itself_in_every_format():
