@@ -245,7 +245,12 @@ def test_presets_name_what_they_set(k):
     assert presets["Whitened"]["k"] == 4 and by_hand["Whitened"]["k"] == 1, "the number of clusters"
     assert (presets["D = 1/√σ"]["base"], presets["D = 1/√σ"]["exponent"]) == ("sigma", -0.5)
     first, *_ = notes = {preset["name"]: preset["note"] for preset in data["presets"]}
-    assert ("At full rank every item would be" if k == 10 else "At full rank every item is") in notes[first]
+    assert first == ("B = V" if k == 10 else "All strangers")
+    assert notes[first] == (
+        "The item embeddings are the rows of V. At full rank every item would be similar to itself only."
+        if k == 10
+        else "The rows of V: case 1 of the paper. At full rank every item is similar to itself only."
+    )
     assert notes["Data"] == ("(Here only their 10 leading directions.)" if k == 10 else "")
     assert presets["40 items"] == by_hand["40 items"] == start
     assert presets["By hand"] == by_hand["By hand"] == data["starts"]["hand"]

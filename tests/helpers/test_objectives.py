@@ -177,6 +177,7 @@ def test_no_minimum_and_no_number():
         ({"lam": -1}, ValueError, "^lam takes"),
         ({"lam": "1"}, TypeError, "^lam takes"),
         ({"k": 0}, ValueError, "^k takes an integer at least 1, got 0"),
+        ({"k": 2**31}, ValueError, "^k takes an integer from 1 to 2147483647, got"),
         ({"k": 2.0}, TypeError, "^k takes an integer"),
         ({"X": X[0]}, ValueError, "^X takes a non-empty 2-dimensional array"),
         ({"X": np.where(X > 0, np.nan, X)}, ValueError, "^X takes finite numbers"),
@@ -284,6 +285,22 @@ def test_numbers_with_which_the_formulas_lose_digits_are_refused(call, form):
             takes = rf"{name} takes 0 or a largest size from 1e-{power} to 1e\+{power}"
             with pytest.raises(ValueError, match=rf"^{takes}, got 1e[+-]{power}$"):
                 at(*sizes)
+
+
+@pytest.mark.parametrize("call", [*GRADIENTS, *GRADIENTS.values()])
+@pytest.mark.parametrize(("lam", "error"), [(-1.0, ValueError), (np.nan, ValueError), ("1", TypeError)])
+def test_a_penalty_that_is_none_is_refused(call, lam, error):
+    with pytest.raises(error, match=r"^lam takes"):
+        call(X, Factors(X[:8, :3], X[:8, :3]), lam)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("n", [999, 1_000, 1_001, 2_300])
+def test_each_user_counts_once_however_many_there_are(form, n):
+    rng = np.random.default_rng(n)
+    A, B, many = rng.standard_normal((4, 2)), rng.standard_normal((4, 2)), rng.standard_normal((n, 4))
+    error = np.linalg.norm(many - many @ A @ B.T) ** 2
+    assert product_penalty_objective(form(many), Factors(A, B), 0.0) == pytest.approx(error, rel=1e-12)
 
 
 @both_drivers

@@ -77,18 +77,19 @@ def test_heat_map_shows_the_numbers_given():
     assert image.get_cmap().name == "viridis" and image.get_extent() == [0, 300, 300, 0]
     assert image.get_interpolation() == "nearest", "no color between two numbers"
     assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == ("t", "item", "item") and not ax.lines
-    assert plot_cosine_matrix(ax, np.eye(2)).get_clim() == (-1, 1)
+    assert plot_cosine_matrix(ax, np.eye(2)).get_clim() == (-1, 1) and not ax.get_title()
 
 
 @pytest.mark.parametrize(("limits", "color"), [((-1, 1), "0.35"), ((0, 1), "white"), ((0.5, 1), "white")])
 def test_thin_lines_part_the_clusters(limits, color):
     """White on dark colors, gray where the middle of the colors is white."""
     _, ax = plt.subplots()
-    plot_cosine_matrix(ax, np.eye(6), [4, 4, 1, 1, 1, 7], limits=limits)
+    image = plot_cosine_matrix(ax, np.eye(6), [4, 4, 1, 1, 1, 7], limits=limits)
+    assert image.get_cmap().name == ("RdBu_r" if limits[0] < 0 else "viridis")
     ends = {(tuple(map(float, line.get_xdata())), tuple(map(float, line.get_ydata()))) for line in ax.lines}
     assert ends == {((0, 1), (2, 2)), ((0, 1), (5, 5)), ((2, 2), (0, 1)), ((5, 5), (0, 1))}
     assert {to_rgb(line.get_color()) for line in ax.lines} == {to_rgb(color)}
-    assert all(line.get_linewidth() < 1 for line in ax.lines)
+    assert all(0 < line.get_linewidth() < 1 for line in ax.lines)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +99,17 @@ def test_thin_lines_part_the_clusters(limits, color):
         ({"ax": plt.Axes}, TypeError, "ax takes axes"),
         ({"cosine": [[np.nan]]}, ValueError, "cosine takes finite numbers"),
         ({"item_cluster": [0.0, 1.0]}, TypeError, "item_cluster takes integers"),
-        ({"item_cluster": [0, 1, 2]}, ValueError, "item_cluster, one for each row and column of cosine"),
+        (
+            {"item_cluster": [0, 1, 2]},
+            ValueError,
+            "item_cluster, one for each row and column of cosine: got (3, 3), takes (2, 2)",
+        ),
         ({"limits": (0, 0)}, ValueError, "limits takes two numbers"),
         ({"limits": (1, 0)}, ValueError, "limits takes two numbers"),
         ({"limits": (0, 1, 2)}, ValueError, "limits takes two numbers"),
         ({"limits": (0, 1.1e300)}, ValueError, "limits takes two numbers"),
         ({"limits": (-1.1e300, 0)}, ValueError, "limits takes two numbers"),
+        ({"limits": (np.nan, 1)}, ValueError, "limits takes finite numbers"),
         ({"title": 3}, TypeError, "title takes text"),
     ],
 )
@@ -133,8 +139,10 @@ def test_bad_input_of_panels_names_the_argument_before_a_figure_is_there(more, e
 
 def test_ends_of_limits_and_of_sizes():
     assert plot_cosine_matrix(plt.gca(), np.eye(2), limits=[-1e300, 1e300]).get_clim() == (-1e300, 1e300)
-    with pytest.raises(ValueError, match="size takes an integer at least 1"):
+    with pytest.raises(ValueError, match=r"^size takes an integer at least 1"):
         block_average(np.eye(2), 0)
+    with pytest.raises(ValueError, match=r"^matrix takes a non-empty 2-dimensional"):
+        block_average([1.0, 2.0])
 
 
 @pytest.mark.parametrize(
