@@ -26,7 +26,7 @@ def pieces(X):
         if there.any():
             yield _without_empty(X, there), np.flatnonzero(there), np.inf
         return
-    links = sp.block_array([[None, sp.csr_array(pattern)], [pattern.T, None]], format="csr")
+    links = sp.block_array([[None, sp.csr_array(pattern)], [pattern.T, None]])
     label = connected_components(links, directed=False)[1]
     owner, label = label[: X.shape[0]], label[X.shape[0] :]
     users, items = np.argsort(owner, kind="stable"), np.argsort(label, kind="stable")

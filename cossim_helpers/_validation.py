@@ -116,7 +116,7 @@ def _converted(name: str, array: np.ndarray, dtype: type | None) -> np.ndarray:
 
 def _require_finite(name: str, array: np.ndarray) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int(np.count_nonzero(~np.isfinite(array)))
+        bad = np.count_nonzero(~np.isfinite(array))
         raise ValueError(f"{name} takes finite numbers, got {bad} NaN or infinite value(s)")
 
 
@@ -136,7 +136,7 @@ def real_number(
         number = float(value)
     except OverflowError:
         number = np.inf
-    if not (np.isfinite(number) and (number or not value) and at_least <= number <= at_most and above < number < below):
+    if not ((number or not value) and at_least <= number <= at_most and above < number < below):  # nor NaN, nor ±∞
         bounds = {"of at least": at_least, "above": above, "of at most": at_most, "below": below}
         wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds.items() if np.isfinite(bound))
         wanted = f"from {at_least:g} to {at_most:g}" if np.isfinite([at_least, at_most]).all() else wanted

@@ -134,6 +134,10 @@ def test_normalizing_cannot_undo_D(rng):
 
 def test_bad_input_names_the_argument(fit):
     X, f = fit
+    with pytest.raises(ValueError, match=r"^Q takes finite numbers, got 1 NaN"):
+        cosine_similarity([[1.0, 1.0]], [[np.nan, 1.0]])
+    with pytest.raises(ValueError, match=r"^X and factors take numbers whose products a float holds"):
+        user_embeddings(1e200 * X, Factors(1e200 * f.A, f.B))
     with pytest.raises(ValueError, match=r"^P takes finite numbers, got 1 NaN"):
         cosine_similarity([[np.nan, 1.0]])
     with pytest.raises(ValueError, match=r"^Q, with as many columns as P: got 3, takes 2"):
