@@ -103,6 +103,15 @@ def test_columns_that_no_float_holds_are_refused(factors):
             rescale(given, d)
 
 
+def test_results_that_no_float_holds_are_refused_by_what_made_them(factors):
+    turn = np.array([[1.0, 1, 0], [-1, 1, 0], [0, 0, np.sqrt(2)]]) / np.sqrt(2)
+    with pytest.raises(ValueError, match=r"^factors takes numbers that floats hold turned, got a result of up to inf"):
+        rotate(Factors(np.full((6, 3), 1.5e308) * [1, -1, 1], factors.B), turn)
+    for G, far in ((1e300, factors), (1e-300, Factors(factors.A, 1e10 * factors.B))):
+        with pytest.raises(ValueError, match=r"^G takes a matrix for which floats hold the A G and B G⁻ᵀ of factors"):
+            reparameterize(Factors(1e10 * far.A, far.B), G * np.eye(3))
+
+
 @pytest.mark.parametrize("R", [1e200 * np.eye(3), [[1e200, 1e200, 0], [1e200, -1e200, 0], [0, 0, 1]]])
 def test_an_R_whose_squares_overflow_is_refused_without_a_warning(factors, R):
     with pytest.raises(ValueError, match=r"^R takes an orthogonal matrix, got max\|RᵀR − I\| = (inf|nan)$"):
