@@ -146,7 +146,14 @@ def test_rows_over_powers_of_their_own(form):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("sign", [1, -1])
 def test_columns_are_left_unless_one_is_extreme(form, sign):
-    for power, kept in ((246, True), (247, False), (-252, True), (-253, False)):  # of 5 · 2^power, frexp says power + 3
+    for power, kept in (
+        (246, True),
+        (247, False),
+        (700, False),
+        (-252, True),
+        (-253, False),
+        (-700, False),
+    ):  # of 5 · 2^power, frexp says power + 3
         X = form(sign * M * [1.0, 2.0**power * 2.5, 1, 1])
         found = scales.columns_near_one(X)
         assert (found is X) == kept
