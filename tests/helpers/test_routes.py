@@ -171,6 +171,26 @@ def test_noise_is_no_rounding(form, seed):
     assert routes.low_rank(form(X + 6.5e-17 * rng.standard_normal(X.shape))) is None
 
 
+def test_the_bound_on_rounding_grows_with_the_longer_side():
+    """Noise of full rank between 0.1 · 256 u and 0.1 · 8,000 u: an SVD of so many rows takes it for zero."""
+    sigma = np.array([2.0, 1.5, 1.0])
+    X = planted_svd(sigma, 8_000, 256, np.random.default_rng(0))[0]
+    noise = 5e-16 / 8_000**0.5 * np.random.default_rng(1).choice([-8.0, 8.0], X.shape)  # each σ is near 4e-15
+    pairs = routes.low_rank(X + noise)
+    assert pairs is not None
+    np.testing.assert_allclose(pairs[0], sigma, rtol=1e-12)
+
+
+def test_rows_are_mixed_by_a_seed_of_their_own():
+    X = planted_svd(np.linspace(2, 1, 9), 300, 256, np.random.default_rng(0))[0]
+    np.random.seed(5)  # noqa: NPY002
+    one, other = routes.low_rank(X), routes.low_rank(X)
+    np.testing.assert_array_equal(one[1], other[1])
+    after = np.random.random()  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002
+    assert after == np.random.random(), "nor does it touch the caller's numbers"  # noqa: NPY002
+
+
 # --- the items that belong together ---
 
 
