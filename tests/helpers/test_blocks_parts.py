@@ -38,6 +38,14 @@ def test_parts_of_blocks_add_up_to_the_part_of_all_rows(form):
         assert _blocks.triangle_part(form(X[:2].astype(dtype)), name="X", p=4)[1].dtype == np.float64
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("part", [_blocks.gram_part, _blocks.product_part, _blocks.triangle_part])
+def test_each_block_has_the_columns_of_the_first(part, form):
+    settings = {"Q": np.ones((3, 1))} if part is _blocks.product_part else {}
+    with pytest.raises(ValueError, match=r"^X, number of columns in each block: got 3, takes 4"):
+        part(form(X[:, :3]), name="X", p=4, **settings)
+
+
 @pytest.mark.parametrize("shape", [(0,), (0, 0), (3, 0), (0, 2, 3)])
 def test_a_block_without_columns_is_none(shape):
     with pytest.raises(ValueError, match=r"^X takes a non-empty 2-dimensional"):
@@ -59,7 +67,7 @@ def test_a_block_keeps_its_own_type_unless_it_is_wider_than_float64(form, dtype)
 def test_squares_of_the_largest_entry_stay_in_range(form, sign):
     """From 2^-400 to 2^400, both excluded; a block of zeros is none too small."""
     for size, taken in ((2.0**400, False), (np.nextafter(2.0**400, 0), True), (2.0**-400, False), (0.0, True),
-                        (np.nextafter(2.0**-400, 1), True)):  # fmt: skip
+                        (np.nextafter(2.0**-400, 1), True), (1e300, False), (1e-300, False)):  # fmt: skip
         block = form(sign * np.array([[size, size / 2], [size / 4, 0.0]]))
         if taken:
             np.testing.assert_array_equal(abs(_blocks.row_block("X", block)).max(), size)
