@@ -79,6 +79,8 @@ def test_vectors_of_any_length_have_no_scale():
     for learned in (False, True):
         found = freedom(*sides(), "squared", scale_is_learned=learned, scale=7.0)
         assert found.directions == 6 and not found.dscale.any()
+    found = freedom(*(unit(M) for M in sides(9, 9)), "cosine-mse")
+    assert found.directions == 0 and found.dP.shape == (0, 9, 3) and set(found.moved.values()) == {0}
 
 
 def test_moves_are_orthonormal_at_the_root_mean_square_length_1():
