@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from oracles import unit
 
-from cossim_helpers import determined, fibers, freedom
+from cossim_helpers import _moves, determined, fibers, freedom
 from cossim_helpers._ranks import Ranks
 
 
@@ -134,3 +134,40 @@ def test_a_sample_has_the_rank_of_all(monkeypatch):
     assert all(moved["user_item_value"] == moved["item_item_value"] == 1 for moved in each)  # few entries, all seen
     monkeypatch.setattr(fibers, "_SAMPLE", 1)  # four entries for each direction, then
     assert all_moved(P, Q, found.dP, found.dQ) == found.moved and found.moved["item_item_value"] == 5
+
+
+# --- how much fits ---
+
+
+def test_moves_of_up_to_400_megabytes():
+    x = np.zeros((2, 0))
+    dP, dQ, dscale = _moves._sum_of_moves(np.broadcast_to(0.0, (10**7, 2)), np.broadcast_to(0.0, (10**6, 5)), [], x)
+    assert (dP.shape, dQ.shape, dscale.shape) == ((2, 10**7, 2), (2, 10**6, 5), (2,))
+    with pytest.raises(ValueError, match="P and Q take fewer rows: 3 moves of 16666667 numbers each"):
+        _moves._sum_of_moves(
+            np.broadcast_to(0.0, (10**7, 1)), np.broadcast_to(0.0, (6_666_667, 1)), [], np.zeros((3, 0))
+        )
+
+
+def test_prefixes_take_the_whole_jacobian(monkeypatch):
+    P, Q = (unit(M) for M in sides(4, 5))
+    found = freedom(P, Q, "matryoshka-unit", blocks=[1, 2])
+    monkeypatch.setattr(_moves, "_ROOM", 9 * 3 * 4 * 5 * 2)  # unknowns, pairs, prefixes
+    assert freedom(P, Q, "matryoshka-unit", blocks=[1, 2]).directions == found.directions
+    monkeypatch.setattr(_moves, "_ROOM", 9 * 3 * 4 * 5 * 2 - 1)
+    with pytest.raises(ValueError, match="P and Q take fewer rows or prefixes"):
+        freedom(P, Q, "matryoshka-unit", blocks=[1, 2])
+
+
+def test_a_prefix_has_a_direction_above_a_billionth():
+    P, Q = (unit(M) for M in sides(4, 5))
+    for name, vectors in (("P", lambda M: (M, Q)), ("Q", lambda M: (P, M))):
+        for length in (0.0, 1e-9):
+            M = Q.copy()
+            M[1] = [length, 0.6, 0.8]
+            words = f"{name} takes rows whose prefixes are not 0, got a length of {length:.6g} up to 1"
+            with pytest.raises(ValueError, match=words):
+                freedom(*vectors(M), "matryoshka-unit")
+            freedom(*vectors(M), "matryoshka-unit", blocks=[2, 1])
+        M[1, 0] = 1.1e-9
+        freedom(*vectors(M), "matryoshka-unit")
