@@ -257,7 +257,7 @@ def _stretch(near, rest, squares, chosen, most):
             f"neighbors takes items whose rows, with item's, span no other row, got item {stuck[0]} in their span "
             f"with a cosine above {most:.3g}"
         )
-    return np.sqrt(max(1.0, (missing[ahead] / left).max(initial=0.0)))
+    return np.sqrt((missing[ahead] / left).max(initial=1.0))
 
 
 def _require_in_order(B, chosen, squares, wanted):
@@ -281,7 +281,7 @@ def _orthonormal(name, V):
         raise ValueError(f"{name} takes at least as many rows as columns, got shape {V.shape}")
     Z, R = np.linalg.qr(V)
     size = np.linalg.svd(R, compute_uv=False)
-    rank = int((size > max(V.shape) * _EPS * size[0]).sum())
+    rank = (size > max(V.shape) * _EPS * size[0]).sum()
     if rank < V.shape[1]:
         raise ValueError(f"{name} takes independent columns, got a numerical rank of {rank} for shape {V.shape}")
     return Z, R

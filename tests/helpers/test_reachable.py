@@ -446,6 +446,58 @@ def test_a_row_that_is_zero_to_rounding_is_in_no_way():
     assert nearest(Factors(out.A[:4], out.B[:4]), 0)[0][0] == 1
 
 
+def test_a_row_is_as_long_as_all_of_its_entries():
+    """1.2e-12 from four entries, which is no rounding yet: the row would have the cosine 2/3."""
+    V = np.vstack([np.eye(4), 0.6e-12 * np.ones(4)])
+    assert nearest(factors_with_neighbors(Factors(V, V), 0, [1], cosines=[0.5]), 0)[0][0] == 1
+
+
+def test_where_there_are_no_others():
+    out = factors_with_neighbors(Factors(np.eye(2), np.eye(2)), 0, [1])
+    np.testing.assert_allclose(out.B @ out.B.T, [[1, 0.9], [0.9, 1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("powers", [(500, 301), (-500, -301), (400, -100)])
+def test_factors_far_from_1_keep_their_product(powers):
+    rng = np.random.default_rng(4)
+    A, B = rng.standard_normal((2, 7, 3))
+    here = factors_with_neighbors(Factors(A, B), 0, [1])
+    far = factors_with_neighbors(Factors(A * 2.0 ** powers[0], B * 2.0 ** powers[1]), 0, [1])
+    exponents = [int(np.rint(np.log2(abs(there).max() / abs(near).max()))) for there, near in
+                 ((far.A, here.A), (far.B, here.B))]  # fmt: skip
+    assert sum(exponents) == sum(powers) and abs(exponents[0] - exponents[1]) <= 420
+    for there, near, power in zip((far.A, far.B), (here.A, here.B), exponents):
+        np.testing.assert_allclose(np.ldexp(there, -power), near, rtol=1e-9, atol=1e-12)
+
+
+def test_what_is_in_the_way_is_above_the_bound_and_no_zero_row(monkeypatch):
+    near, rest = np.array([[1.0, 0], [0.8, 0.6], [3, 4]]), np.array([[0.0], [0.0], [1.0]])
+    for squares, most, t2 in ((1.1e-24, 0.5, 11), (1e-24, 0.5, 1), (1.0, 0.6, 1), (1.0, 0.5, 11)):  # 36 − 25
+        found = reachable._stretch(near, rest, np.array([1.0, 1.0, squares]), [0, 1], most)
+        assert found == pytest.approx(np.sqrt(t2), rel=1e-14)
+    assert reachable._stretch(near, 0 * rest, np.ones(3), [0, 1], 0.6) == 1  # 3/5 is not above 0.6
+    monkeypatch.setattr(reachable, "IN_SPAN", 2.0**-20)
+    assert reachable._stretch(near, rest * 2.0**-19, np.ones(3), [0, 1], 0.5) == pytest.approx(np.sqrt(11) * 2**19)
+    with pytest.raises(ValueError, match=r"got item 2 in their span with a cosine above 0.5"):
+        reachable._stretch(near, rest * 2.0**-20, np.ones(3), [0, 1], 0.5)
+
+
+def test_a_list_is_in_order_if_its_cosines_fall_and_no_zero_row_counts():
+    B = np.array([[1.0, 0], [0.6, 0.8], [0.6, 0.8]])
+    reachable._require_in_order(B, [0, 1], np.array([1, 1, 1e-24]), np.array([0.6]))
+    for rows, chosen, square in ((B, [0, 1], 1.1e-24), (B, [0, 1, 2], 1.0), (B, [0, 1], 1.0)):
+        with pytest.raises(ValueError, match="rounding leaves in order"):
+            reachable._require_in_order(rows, chosen, np.array([1, 1, square]), np.array([0.6]))
+
+
+def test_columns_depend_to_the_rounding_of_all_rows():
+    Z = np.linalg.qr(np.random.default_rng(0).standard_normal((400, 2)))[0]
+    eps = np.finfo(float).eps
+    assert reachable_dimension(Z * [1, 1000 * eps]) == 2
+    with pytest.raises(ValueError, match="numerical rank of 1 for shape"):
+        reachable_dimension(Z * [1, 100 * eps])
+
+
 def test_one_less_than_the_rank_may_be_impossible():
     """k − 1 neighbors: an item in their cone with the item, which others surround, is always nearer than the last."""
     V = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0.3, 0.2], [1, -0.4, -0.3], [0.9, -0.3, 0.1]])
@@ -511,8 +563,9 @@ def test_bad_pairs_are_refused_by_name(pair, other, error, message):
 
 @pytest.mark.parametrize(("value", "error"), [(-1, ValueError), (1, ValueError), ("x", TypeError), (True, TypeError)])
 def test_a_bad_tolerance_is_refused_by_name(value, error):
-    with pytest.raises(error, match="tolerance takes a"):
-        matroid_components(np.eye(2), tolerance=value)
+    for name in ("tolerance", "zero"):
+        with pytest.raises(error, match=f"{name} takes a"):
+            matroid_components(np.eye(2), **{name: value})
     with pytest.raises(error, match="tolerance takes a"):
         comparison_is_determined(np.eye(2), (0, 1), (0, 1), tolerance=value)
 
