@@ -103,12 +103,14 @@ OF_SCORES = {
 }
 
 
-def changes(P, Q, dP, dQ, squared_distances):
-    """name, derivative for each quantity; scores are ⟨z_u, z_i⟩ or −|z_u − z_i|²."""
+def changes(P, Q, dP, dQ, squared_distances, units=(1.0, 1.0)):
+    """name, derivative for each quantity; scores are ⟨z_u, z_i⟩, or −|z_u − z_i|² of P, Q times these units."""
     yield from ((name, of(P, dP)) for name, of in OF_USERS.items())
     yield from ((name, of(Q, dQ)) for name, of in OF_ITEMS.items())
     factors = (P, Q, dP, dQ)
-    if squared_distances:  # −|z_u − z_i|² = ⟨(2 z_u, −|z_u|², −1), (z_i, 1, |z_i|²)⟩
+    if squared_distances:
+        P, dP, Q, dQ = P * units[0], dP * units[0], Q * units[1], dQ * units[1]
+        # −|z_u − z_i|² = ⟨(2 z_u, −|z_u|², −1), (z_i, 1, |z_i|²)⟩
         (u, du), (i, di) = _squares(P, dP), _squares(Q, dQ)
         one, zero, column = np.ones_like, np.zeros_like, np.column_stack
         factors = (column([2 * P, -u, -one(u)]), column([Q, one(i), i]),

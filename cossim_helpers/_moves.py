@@ -131,8 +131,11 @@ def _dots(M, N):
 # --- other models ---
 
 
-def euclidean(P, Q, spec, learned, ranks):
-    """2⟨z_u, z_i⟩ − |z_i|² up to t_u. dP = P S + 1 hᵀ, dQ = −Q S − 1 mᵀ with ⟨z_i, S z_i⟩ + ⟨z_i, m − h⟩ = const."""
+def euclidean(P, Q, spec, learned, ranks, units=(1.0, 1.0)):
+    """2⟨z_u, z_i⟩ − |z_i|² up to t_u. dP = P S + 1 hᵀ, dQ = −Q S + 1 (h − m)ᵀ with ⟨z_i, S z_i⟩ + ⟨z_i, m⟩ = const.
+
+    P and Q may be in units of their own: the lengths are `units` times theirs.
+    """
     n, p, k = len(P), len(Q), P.shape[1]
     seen = np.column_stack([Q, (Q**2).sum(axis=1), np.ones(p)])
     if np.linalg.matrix_rank(np.column_stack([P, np.ones(n)])) <= k or np.linalg.matrix_rank(seen) < k + 2:
@@ -141,8 +144,8 @@ def euclidean(P, Q, spec, learned, ranks):
     none_P = np.zeros((n, k))
     parts = [
         linear,
-        _Part(none_P, -Q, lambda x: (0, -x[:, None, :] + np.zeros((p, 1)), 0)),  # m
-        _Part(none_P, -Q, lambda x: (x[:, None, :] + np.zeros((n, 1)), 0, 0)),  # h
+        _Part(none_P, -Q, lambda x: (0, -x[:, None, :], 0)),  # m
+        _Part(none_P, np.zeros_like(Q), lambda x: (x[:, None, :] * units[1], x[:, None, :] * units[0], 0)),  # h
         _Part(none_P[:, :1], np.ones((p, 1)), lambda x: (0, 0, 0)),  # the constant
     ]
     return _sum_of_moves(P, Q, parts, null_space(np.hstack([part.items for part in parts]), ranks))

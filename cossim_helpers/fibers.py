@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -35,7 +36,8 @@ class Freedom:
         moved by what no common factor, or no line a·y + b for each row, explains.
     dP, dQ, dscale : ndarray, shape (m, n, k), (m, p, k), (m,)
         The directions; dscale is the change of log s. They are orthonormal, and orthogonal to every rotation, where the
-        rows of P and of Q have the root mean square length 1.
+        rows of P and of Q have the root mean square length 1. Where the loss sees rotations (Matryoshka, a gain), a
+        direction keeps what it sees once a rotation (P K, Q K) is added to it.
     unused : int
         Dimensions that no vector uses. A move into one of them begins like a square root, so it is not counted:
         `lift_into_spare` makes it, and what it returns is free to first order.
@@ -110,18 +112,19 @@ def freedom(
     if scale_is_learned is not None:
         learned = true_or_false("scale_is_learned", scale_is_learned)
     used = row_space(np.vstack([P, Q]))
-    ranks = Ranks()
+    squared, units, ranks = spec.sees == "squared distances", np.array([size_P, size_Q]), Ranks()
+    units /= units.max()
     if spec.sees in ("blocks", "prefixes"):
         sizes = _block_sizes(blocks, P.shape[1])
         moves = (of_blocks if spec.sees == "blocks" else of_prefixes)(P, Q, sizes, learned, ranks)
     elif spec.gain_on:
         moves = two_sided(P, Q, spec, False, ranks, gain)
     else:
-        solve = tied if spec.tied else euclidean if spec.sees == "squared distances" else two_sided
+        solve = tied if spec.tied else partial(euclidean, units=units) if squared else two_sided
         dP, dQ, dscale = solve(P @ used, Q @ used, spec, learned and spec.unit_items, ranks)
         moves = dP @ used.T, dQ @ used.T, dscale
     dP, dQ, dscale = _but_for_rotations(P, Q, used, moves, ranks)
-    moved = _moved(P, Q, dP, dQ, spec.quantities, spec.sees == "squared distances", ranks)
+    moved = _moved(P, Q, dP, dQ, spec.quantities, ranks, squared, units)
     empty, directions = P.shape[1] - used.shape[1], len(dscale)
     dP, dQ, dscale = map(ours, (dP * size_P, dQ * size_Q, dscale.copy()))
     return Freedom(loss, directions, moved, dP, dQ, dscale, empty, ranks.kept, ranks.dropped)
@@ -191,12 +194,12 @@ def _but_for_rotations(P, Q, used, moves, ranks):
     return dW[:, : len(P)], dW[:, len(P) :], basis[:, -1]
 
 
-def _moved(P, Q, dP, dQ, names, squared_distances, ranks):
+def _moved(P, Q, dP, dQ, names, ranks, squared_distances=False, units=(1.0, 1.0)):
     """How many directions move each quantity: the rank of its derivative, over a fixed sample of its entries."""
     rows: dict[str, list] = {name: [] for name in names}
     most = max(_SAMPLE, 4 * len(dP))
     for change_P, change_Q in zip(dP, dQ):
-        for name, change in changes(P, Q, change_P, change_Q, squared_distances):
+        for name, change in changes(P, Q, change_P, change_Q, squared_distances, units):
             if change.size > most:
                 change = change[np.random.default_rng(0).integers(change.size, size=most)]
             rows[name].append(change)

@@ -38,6 +38,15 @@ def test_each_derivative_against_complex_steps(seed, squared_distances):
             assert scale > 1e-3, name
 
 
+def test_users_and_items_may_have_units_of_their_own():
+    P, dP, Q, dQ = np.random.default_rng(0).standard_normal((4, 6, 3))
+    for a, b in ((1.0, 0.25), (8.0, 1.0)):  # scores of the lengths, all else up to a factor
+        found = dict(_derivatives.changes(P / a, Q / b, dP / a, dQ / b, True, (a, b)))
+        for name, change in _derivatives.changes(P, Q, dP, dQ, True):
+            factor = b**2 if name in ("distance", "cka") else 1.0
+            np.testing.assert_allclose(found[name] * factor, change, atol=1e-12 * max(1, factor), err_msg=name)
+
+
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("k", [2, 3])
 def test_the_projector_and_its_derivative_where_columns_depend(k, unit):

@@ -1,10 +1,12 @@
 """Counts of free directions: what stands at a bound, what an error says, and the parts by themselves."""
 
 import dataclasses
+import itertools
 import re
 
 import numpy as np
 import pytest
+from instances import two_sides
 from oracles import unit
 
 from cossim_helpers import _moves, determined, fibers, freedom
@@ -122,7 +124,7 @@ def test_what_counts_as_a_change_beside_1():
 
 
 def all_moved(P, Q, dP, dQ):
-    return fibers._moved(P, Q, dP, dQ, determined("squared").quantities, False, Ranks())
+    return fibers._moved(P, Q, dP, dQ, determined("squared").quantities, Ranks())
 
 
 def test_a_sample_has_the_rank_of_all(monkeypatch):
@@ -171,3 +173,123 @@ def test_a_prefix_has_a_direction_above_a_billionth():
             freedom(*vectors(M), "matryoshka-unit", blocks=[2, 1])
         M[1, 0] = 1.1e-9
         freedom(*vectors(M), "matryoshka-unit")
+
+
+# --- the parts of a move ---
+
+
+def plane(M, axis):
+    """Rows in the hyperplane ⟨axis, z⟩ = 1."""
+    return M / (M @ axis)[:, None]
+
+
+def parts(k=3):
+    """name -> the part, P, Q, their normals, how many unknowns it has, and what of the scores' change is not seen."""
+    (P, Q), (N, M) = sides(4, 5), sides(4, 5, seed=1)
+    flat_P, flat_Q = P * [1, 1, 0], Q * [1, 0, 1]
+    axis = np.array([0.5, -1.0, 2.0])
+    P_in_plane, Q_in_plane = plane(P, axis), plane(Q, axis)
+
+    def nothing(change):
+        return change
+
+    def of_row(change):
+        return change - change[:, :1]
+
+    def constant(change):
+        return change - change[0, 0]
+
+    def shifts(P, Q, free_rows):
+        return _moves._shifts(P, Q, N, M, free_rows), P, Q
+
+    linear, empty = _moves._linear, _moves._into_empty
+    return {
+        "symmetric": ([linear(P, Q, N, M, True)], P, Q, 6, nothing),
+        "any map": ([linear(P, Q, N, M, False)], P, Q, 9, nothing),
+        "users into what items leave": ([empty(P, flat_Q, N, M, False)], P, flat_Q, 4, nothing),
+        "items into what users leave": ([empty(Q, flat_P, M, N, True)], flat_P, Q, 5, nothing),
+        "nothing is left": ([empty(P, Q, N, M, False)], P, Q, 0, nothing),
+        "items in a plane, rows": (*shifts(P, Q_in_plane, True), 4, of_row),
+        "items in a plane, a constant": (*shifts(P, Q_in_plane, False), 1, constant),
+        "items together": (*shifts(P, Q, True), 3, of_row),
+        "items together, of what users span": (*shifts(flat_P, Q, True), 2, of_row),
+        "users in a plane": (*shifts(P_in_plane, Q, False), 1, constant),
+        "no constant": (*shifts(P, Q, False), 0, nothing),
+    } | {"normals": (N, M)}
+
+
+@pytest.mark.parametrize("name", parts().keys() - {"normals"})
+def test_each_part_says_what_its_move_does_to_lengths_and_keeps_what_is_seen(name):
+    of, (N, M) = parts(), parts()["normals"]
+    (part,), P, Q, unknowns, unseen = of[name]
+    assert part.users.shape == (4, unknowns) and part.items.shape == (5, unknowns)
+    x = np.random.default_rng(2).standard_normal((2, unknowns))
+    shapes = ((2, 4, 3), (2, 5, 3), (2,))
+    dP, dQ, dscale = (np.broadcast_to(change, shape) for change, shape in zip(part.move(x), shapes))
+    assert not dscale.any()
+    for values, users, items in zip(x, dP, dQ):
+        np.testing.assert_allclose((N * users).sum(axis=1), part.users @ values, atol=1e-12)
+        np.testing.assert_allclose((M * items).sum(axis=1), part.items @ values, atol=1e-12)
+        np.testing.assert_allclose(unseen(users @ Q.T + P @ items.T), np.zeros((4, 5)), atol=1e-12)
+    if unknowns:
+        flat = np.concatenate([M.reshape(2, -1) for M in (dP, dQ)], axis=1)
+        assert np.linalg.matrix_rank(flat) == min(2, unknowns)  # another x is another move
+
+
+def test_symmetric_matrices_have_an_orthonormal_basis():
+    for k in (1, 2, 4):
+        basis = _moves._symmetric_basis(k)
+        flat = basis.reshape(-1, k * k)
+        np.testing.assert_array_equal(basis, basis.transpose(0, 2, 1))
+        np.testing.assert_allclose(flat @ flat.T, np.eye(k * (k + 1) // 2), atol=1e-15)
+
+
+def test_what_a_map_does_to_the_balance_of_both_sides():
+    P, Q = sides()
+    found = _moves._balance(P, Q, [])
+    for column, S in zip(found.T, _moves._symmetric_basis(3), strict=True):
+        dP, dQ = P @ S, -Q @ S
+        np.testing.assert_allclose(column.reshape(3, 3), dP.T @ P + P.T @ dP - dQ.T @ Q - Q.T @ dQ, atol=1e-12)
+
+
+def test_moves_for_triplets_of_distances_keep_differences_of_squared_distances():
+    P, Q = sides(7, 12)
+    for items, directions in ((Q * np.linspace(1, 2, 12)[:, None], 3), (Q / np.sqrt([1, 2, 3]) + 0.3, 4)):  # a quadric
+        found = freedom(P, items, "triplet-euclidean")
+        assert found.directions == directions
+        for dP, dQ in zip(found.dP, found.dQ):
+            change = 2 * ((P[:, None] - items) * (dP[:, None] - dQ)).sum(axis=2)
+            np.testing.assert_allclose(change, np.broadcast_to(change[:, :1], change.shape), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["two spare dimensions", "one spare dimension", "coaxial cones"])
+def test_moves_keep_the_cosines_of_each_prefix_up_to_a_constant_and_a_scale(name):
+    P, Q = two_sides(1, 2)[name]
+    ends = (1, P.shape[1])
+    for learned in (False, True):
+        found = freedom(P, Q, "matryoshka-unit", scale_is_learned=learned, blocks=[1, P.shape[1] - 1])
+        for dP, dQ, dscale in zip(found.dP, found.dQ, found.dscale):
+            assert learned or not dscale
+            for M, dM in ((P, dP), (Q, dQ)):
+                assert abs((M * dM).sum(axis=1)).max() < 1e-12
+            for end in ends:
+                A, B = (unit((M + 1e-30j * dM)[:, :end]) for M, dM in ((P, dP), (Q, dQ)))
+                change = (A @ B.T).imag * 1e30 + dscale * (A @ B.T).real
+                np.testing.assert_allclose(change, np.full(change.shape, change[0, 0]), atol=1e-9)
+
+
+def test_moves_of_blocks_keep_the_scores_of_each_prefix_once_a_rotation_is_added():
+    P, Q = sides(7, 8, 4)
+    Q[:, 2] = 0
+    turns = [np.outer(a, b) - np.outer(b, a) for a, b in itertools.combinations(np.eye(4), 2)]
+    for sizes in ([1, 3], [2, 1, 1]):
+
+        def change(dP, dQ, sizes=sizes):
+            return np.concatenate([(dP[:, :e] @ Q[:, :e].T + P[:, :e] @ dQ[:, :e].T).ravel() for e in np.cumsum(sizes)])
+
+        found = freedom(P, Q, "matryoshka-dot", blocks=sizes)
+        assert found.directions
+        turned = np.column_stack([change(P @ K, Q @ K) for K in turns])
+        for dP, dQ in zip(found.dP, found.dQ):
+            left = change(dP, dQ)
+            assert abs(left - turned @ np.linalg.lstsq(turned, left, rcond=None)[0]).max() < 1e-12
