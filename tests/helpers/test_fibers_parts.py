@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from instances import two_sides
-from oracles import unit
+from instances import for_model, two_sides
+from oracles import free_directions, unit
 
 from cossim_helpers import _moves, determined, fibers, freedom
 from cossim_helpers._ranks import Ranks
@@ -293,3 +293,50 @@ def test_moves_of_blocks_keep_the_scores_of_each_prefix_once_a_rotation_is_added
         for dP, dQ in zip(found.dP, found.dQ):
             left = change(dP, dQ)
             assert abs(left - turned @ np.linalg.lstsq(turned, left, rcond=None)[0]).max() < 1e-12
+
+
+@pytest.mark.parametrize("loss", ["gain-after-norm", "lm-head"])
+def test_a_gain_frees_what_its_equal_entries_do_not_turn(loss):
+    """Equal entries take up the length of no rotation among them: one direction less for each pair."""
+    P, Q = sides(14, 13)
+    shifts = 3 * (loss == "lm-head")
+    for gain, directions in (([1, 1, 1], 3), ([1, 1, 0.6], 5), ([2, 1, 2], 5), ([0.5, 1, 2], 6)):
+        sides_of = (P, Q * gain) if loss == "gain-after-norm" else (Q * gain, P)
+        assert freedom(*sides_of, loss, gain=np.array(gain)).directions == directions + shifts
+
+
+@pytest.mark.parametrize("loss", ["tied-cosine", "tied-dot", "cosent"])
+def test_moves_of_one_encoder_keep_its_scores_and_are_those_of_both_sides(loss):
+    spec = determined(loss)
+    for name in ("generic", "items on a cone", "few items", "two spare dimensions"):
+        Q = for_model(spec, *two_sides(0, 2)[name])[1]
+        for learned in [False, True] if spec.unit_items else [False]:
+            found = freedom(Q, Q, loss, scale_is_learned=learned)
+            assert (found.directions, found.moved) == free_directions(Q, Q, spec, learned)
+            for dP, dQ, dscale in zip(found.dP, found.dQ, found.dscale):
+                np.testing.assert_allclose(dP, dQ, atol=1e-12)
+                change = dQ @ Q.T + Q @ dQ.T + dscale * Q @ Q.T
+                seen = change if spec.sees_diagonal else change[~np.eye(len(Q), dtype=bool)]
+                assert abs(seen - seen.mean() * (spec.sees == "constant")).max() < 1e-12
+                assert learned or dscale == 0
+                assert not spec.unit_items or abs((Q * dQ).sum(axis=1)).max() < 1e-12
+
+
+def test_one_encoder_without_freedom_has_no_moves():
+    Q = unit(np.random.default_rng(0).standard_normal((6, 3)))
+    spec = dataclasses.replace(determined("tied-cosine"), sees="scores", sees_diagonal=True)
+    dP, dQ, dscale = _moves.tied(Q, Q, spec, False, Ranks())
+    assert dP.shape == dQ.shape == (0, 6, 3) and dscale.shape == (0,)
+
+
+def test_euclidean_moves_of_other_units_are_the_same_lengths():
+    P, Q = sides(7, 12)
+    P, Q, spec = P, Q * np.linspace(1, 2, 12)[:, None], determined("triplet-euclidean")
+    here = _moves.euclidean(P, Q, spec, False, Ranks())
+    for units in ((0.25, 1.0), (1.0, 0.125)):
+        found = _moves.euclidean(P / units[0], Q / units[1], spec, False, Ranks(), units)
+        spans = []
+        for dP, dQ, dscale, (a, b) in ((*here, (1.0, 1.0)), (*found, units)):
+            assert dP.shape == (3, 7, 3) and not dscale.any()
+            spans.append(np.concatenate([dP * a, dQ * b], axis=1).reshape(3, -1))
+        assert np.linalg.matrix_rank(np.vstack(spans), tol=1e-9) == 3
