@@ -34,7 +34,7 @@ def two_sided(P, Q, spec, learned, ranks, gain=None):
     if learned:  # Q against s
         parts.append(_Part(np.zeros((len(P), 1)), -_dots(normal_Q, Q), lambda x: (0, -x[:, :, None] * Q, x[:, 0])))
     if gain is not None:  # the gain against the length before it
-        parts.append(_Part(-normal_P * P, -normal_Q * Q, lambda x: (0, 0, 0)))
+        parts.append(_Part(normal_P * P, normal_Q * Q, lambda x: (0, 0, 0)))
     if spec.sees in ("rows", "constant"):
         parts += _shifts(P, Q, normal_P, normal_Q, free_rows=spec.sees == "rows")
     constraints = np.vstack([np.hstack([part.users for part in parts]), np.hstack([part.items for part in parts])])

@@ -340,3 +340,25 @@ def test_euclidean_moves_of_other_units_are_the_same_lengths():
             assert dP.shape == (3, 7, 3) and not dscale.any()
             spans.append(np.concatenate([dP * a, dQ * b], axis=1).reshape(3, -1))
         assert np.linalg.matrix_rank(np.vstack(spans), tol=1e-9) == 3
+
+
+@pytest.mark.parametrize("case", ["items in a plane", "items leave a dimension", "users leave a dimension"])
+def test_moves_beside_a_gain_keep_the_length_before_it(case):
+    """Up to another gain and a rotation, for moves that the gain alone does not allow, too."""
+    P, Q = sides(9, 10)
+    gain, axis = np.array([0.5, 1.0, 2.0]), np.array([0.5, -1.0, 2.0])
+    flat = P - np.outer(P @ axis, axis) / (axis @ axis)
+    if case == "users leave a dimension":
+        loss, A, B, Z = "gain-after-norm", flat, Q * gain, Q
+    else:
+        items = plane(P, axis) if "plane" in case else flat
+        loss, A, B, Z = "lm-head", Q * gain, items, Q
+    found = freedom(A, B, loss, gain=gain)
+    turns = [np.outer(a, b) - np.outer(b, a) for a, b in itertools.combinations(np.eye(3), 2)]
+    explained = np.column_stack([Z**2, *((Z * ((Z * gain) @ K / gain)).sum(axis=1) for K in turns)])
+    assert found.directions > 6
+    for dP, dQ in zip(found.dP, found.dQ):
+        change = dP @ B.T + A @ dQ.T
+        assert abs(change - change[:, :1] * (loss == "lm-head")).max() < 1e-12
+        growth = (Z * (dP if loss == "lm-head" else dQ) / gain).sum(axis=1)
+        assert abs(growth - explained @ np.linalg.lstsq(explained, growth, rcond=None)[0]).max() < 1e-12
