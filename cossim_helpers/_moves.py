@@ -51,7 +51,7 @@ def _sum_of_moves(P, Q, parts, x):
             "of the items that spans as much has the same freedom where lengths are free"
         )
     dP, dQ, dscale = np.zeros((len(x), *P.shape)), np.zeros((len(x), *Q.shape)), np.zeros(len(x))
-    ends = np.cumsum([part.users.shape[1] for part in parts])[:-1]
+    ends = np.cumsum([part.users.shape[1] for part in parts])
     for part, values in zip(parts, np.split(x, ends, axis=1)):
         for total, change in zip((dP, dQ, dscale), part.move(values)):
             total += change
@@ -61,14 +61,14 @@ def _sum_of_moves(P, Q, parts, x):
 def _linear(P, Q, normal_P, normal_Q, symmetric):
     """dP = P S, dQ = −Q Sᵀ. An antisymmetric S is a rotation, which matters only where the gain sees one."""
     k = P.shape[1]
-    basis = _symmetric_basis(k) if symmetric else np.eye(k * k).reshape(-1, k, k)
-    flat = basis.reshape(len(basis), -1).T
+    basis = _symmetric_basis(k) if symmetric else np.eye(k * k)
+    flat = basis.reshape(len(basis), k * k).T
 
     def features(left, right):  # ⟨left_i, S right_i⟩ for all S of the basis
-        return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1) @ flat
+        return (left[:, :, None] * right[:, None, :]).reshape(len(left), k * k) @ flat
 
     def move(x):
-        S = (x @ flat.T).reshape(-1, k, k)
+        S = (x @ flat.T).reshape(len(x), k, k)
         return P @ S, -Q @ S.transpose(0, 2, 1), 0
 
     return _Part(features(P, normal_P), -features(normal_Q, Q), move)
@@ -186,21 +186,21 @@ def of_prefixes(P, Q, sizes, learned, ranks):
         raise ValueError("P and Q take fewer rows or prefixes: the Jacobian has more numbers than fit")
     _require_prefixes(P, Q, np.cumsum(sizes))
     variables = np.eye((n + p) * k)
-    dP, dQ = variables[:, : n * k].reshape(-1, n, k), variables[:, n * k :].reshape(-1, p, k)
+    dP, dQ = np.split(variables.reshape(len(variables), n + p, k), [n], axis=1)
     ends = np.cumsum(sizes)
     jacobian = np.zeros((len(ends), n * p, len(variables) + learned + len(ends)))  # and log s, and a constant each
     for number, end in enumerate(ends):
         (unit_P, change_P), (unit_Q, change_Q) = (_unit(M[:, :end], dM[:, :, :end]) for M, dM in ((P, dP), (Q, dQ)))
         change = change_P @ unit_Q.T + unit_P @ change_Q.transpose(0, 2, 1)
-        jacobian[number, :, : len(variables)] = change.reshape(len(variables), -1).T
+        jacobian[number, :, : len(variables)] = change.reshape(len(variables), n * p).T
         if learned:
             jacobian[number, :, len(variables)] = (unit_P @ unit_Q.T).ravel()
         jacobian[number, :, -1 - number] = 1
     lengths = np.zeros((n + p, jacobian.shape[2]))  # the length of a whole vector is seen by nobody: it stays 1
-    lengths[:, : len(variables)] = (variables.reshape(-1, n + p, k) * np.vstack([P, Q])).sum(axis=2).T
-    x = null_space(np.vstack([jacobian.reshape(-1, jacobian.shape[2]), lengths]), ranks)
-    dP, dQ = x[:, : n * k].reshape(-1, n, k), x[:, n * k : (n + p) * k].reshape(-1, p, k)
-    return dP, dQ, x[:, (n + p) * k] if learned else np.zeros(len(x))
+    lengths[:, : len(variables)] = (np.hstack([dP, dQ]) * np.vstack([P, Q])).sum(axis=2).T
+    x = null_space(np.vstack([*jacobian, lengths]), ranks)
+    dP, dQ = np.split(x[:, : len(variables)].reshape(len(x), n + p, k), [n], axis=1)
+    return dP, dQ, x[:, len(variables)] if learned else np.zeros(len(x))
 
 
 def _require_prefixes(P, Q, ends):

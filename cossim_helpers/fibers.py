@@ -190,7 +190,7 @@ def _but_for_rotations(P, Q, used, moves, ranks):
     flat = np.column_stack([(dW - W @ K).reshape(len(dW), W.size), dscale])
     _, size, basis = scipy.linalg.svd(flat, full_matrices=False)
     basis = basis[: ranks.rank(size, floor=np.sqrt(len(W)))]
-    dW = basis[:, :-1].reshape(-1, *W.shape) @ vectors.T @ used.T
+    dW = basis[:, :-1].reshape(len(basis), *W.shape) @ vectors.T @ used.T
     return dW[:, : len(P)], dW[:, len(P) :], basis[:, -1]
 
 
