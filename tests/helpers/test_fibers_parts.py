@@ -370,3 +370,10 @@ def test_moves_beside_a_gain_keep_the_length_before_it(case):
         assert abs(change - change[:, :1] * (loss == "lm-head")).max() < 1e-12
         growth = (Z * (dP if loss == "lm-head" else dQ) / gain).sum(axis=1)
         assert abs(growth - explained @ np.linalg.lstsq(explained, growth, rcond=None)[0]).max() < 1e-12
+
+
+def test_a_part_cannot_be_changed_and_is_itself_only():
+    ((part,), *_) = parts()["symmetric"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        part.users = 0
+    assert part != dataclasses.replace(part)
