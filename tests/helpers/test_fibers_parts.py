@@ -377,3 +377,20 @@ def test_a_part_cannot_be_changed_and_is_itself_only():
     with pytest.raises(dataclasses.FrozenInstanceError):
         part.users = 0
     assert part != dataclasses.replace(part)
+
+
+def test_counts_of_two_sides_with_a_scale_or_a_balance():
+    for loss, name in (
+        ("clip", "two spare dimensions"), ("clip", "coaxial cones"), ("cosine-mse", "one spare dimension"),
+        ("infonce-one-sided", "items on a cone"), ("dot-decay", "generic"), ("bpr", "few users"),
+        ("squared", "a dimension of the users alone"),
+    ):  # fmt: skip
+        spec = determined(loss)
+        P, Q, _ = for_model(spec, *two_sides(0, 2)[name])
+        for learned in [False, True] if spec.unit_items else [False]:
+            found = freedom(P, Q, loss, scale_is_learned=learned)
+            assert (found.directions, found.moved) == free_directions(P, Q, spec, learned), (loss, learned)
+    P, Q = sides()
+    for users, items in ((P * [1, 1, 0], Q), (P, Q * [1, 1, 0])):
+        with pytest.raises(ValueError, match="use the same dimensions where decay acts on both"):
+            freedom(users, items, "dot-decay")
