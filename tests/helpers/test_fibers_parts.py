@@ -394,3 +394,14 @@ def test_counts_of_two_sides_with_a_scale_or_a_balance():
     for users, items in ((P * [1, 1, 0], Q), (P, Q * [1, 1, 0])):
         with pytest.raises(ValueError, match="use the same dimensions where decay acts on both"):
             freedom(users, items, "dot-decay")
+
+
+def test_triplets_of_distances_take_users_in_no_hyperplane_and_items_on_no_sphere():
+    (P, Q), axis = sides(7, 12), np.array([0.5, -1.0, 2.0])
+    items = Q * np.linspace(1, 2, 12)[:, None]
+    for users, others in ((plane(P, axis), items), (P * [1, 1, 0], items), (P, plane(items, axis)), (P, Q + axis)):
+        with pytest.raises(
+            ValueError, match="users that lie in no hyperplane, Q items that lie in no hyperplane and on"
+        ):
+            freedom(users, others, "triplet-euclidean")
+    freedom(P, Q / abs(Q).max(axis=1, keepdims=True), "triplet-euclidean")  # a cube is no sphere
