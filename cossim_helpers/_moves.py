@@ -162,7 +162,7 @@ def tied(P, Q, spec, learned, ranks):
     if spec.unit_items:
         conditions = [np.concatenate([c, np.diag(change)]) for c, change in zip(conditions, changes)]
     x = null_space(np.column_stack(conditions), ranks, floor=1.0)
-    half = (np.eye(len(Q)) - left @ left.T / 2) @ np.tensordot(x, np.stack(changes), 1)
+    half = (np.eye(len(Q)) - left @ left.T / 2) @ np.tensordot(x, changes, 1)
     dQ = half @ np.linalg.pinv(Q).T
     return dQ, dQ, -x[:, 0] if learned else np.zeros(len(x))
 

@@ -405,3 +405,17 @@ def test_triplets_of_distances_take_users_in_no_hyperplane_and_items_on_no_spher
         ):
             freedom(users, others, "triplet-euclidean")
     freedom(P, Q / abs(Q).max(axis=1, keepdims=True), "triplet-euclidean")  # a cube is no sphere
+
+
+def test_a_block_that_nothing_uses_has_no_moves():
+    P, Q = sides()
+    for used, blocks, directions in (([0, 1, 1], [1, 2], 3), ([1, 1, 0], [1, 2], 2), ([1, 0, 0], [1, 2], 1)):
+        assert freedom(P * used, Q * used, "matryoshka-dot", blocks=blocks).directions == directions
+
+
+def test_what_one_encoder_has_no_dimension_for():
+    """The part of a constant outside of the columns of Q counts from a square of 1e-9 on."""
+    for square, moves in ((0.8e-9, 1), (1.5e-9, 0)):
+        angle = np.pi / 4 + np.sqrt(square / 2)
+        Q = np.array([[np.cos(angle)], [np.sin(angle)]])
+        assert len(_moves.tied(Q, Q, determined("tied-dot"), False, Ranks())[2]) == moves
