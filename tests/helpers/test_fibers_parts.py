@@ -275,7 +275,10 @@ def test_moves_keep_the_cosines_of_each_prefix_up_to_a_constant_and_a_scale(name
     P, Q = two_sides(1, 2)[name]
     ends = (1, P.shape[1])
     for learned in (False, True):
-        found = freedom(P, Q, "matryoshka-unit", scale_is_learned=learned, blocks=[1, P.shape[1] - 1])
+        sizes = [1, P.shape[1] - 1]
+        found = freedom(P, Q, "matryoshka-unit", scale_is_learned=learned, blocks=sizes)
+        expected = free_directions(P, Q, determined("matryoshka-unit"), learned, sizes)
+        assert (found.directions, found.moved) == expected
         for dP, dQ, dscale in zip(found.dP, found.dQ, found.dscale):
             assert learned or not dscale
             for M, dM in ((P, dP), (Q, dQ)):
