@@ -393,6 +393,12 @@ def test_counts_of_two_sides_with_a_scale_or_a_balance():
         for learned in [False, True] if spec.unit_items else [False]:
             found = freedom(P, Q, loss, scale_is_learned=learned)
             assert (found.directions, found.moved) == free_directions(P, Q, spec, learned), (loss, learned)
+            for dP, dQ, dscale in zip(found.dP, found.dQ, found.dscale):
+                change = dP @ Q.T + P @ dQ.T + dscale * P @ Q.T
+                change -= change.mean(axis=1, keepdims=True) if spec.sees == "rows" else 0
+                assert abs(change - change.mean() * (spec.sees == "constant")).max() < 1e-12
+                for M, dM in ((P, dP), (Q, dQ)) if spec.unit_items else ():
+                    assert abs((M * dM).sum(axis=1)).max() < 1e-12
     P, Q = sides()
     for users, items in ((P * [1, 1, 0], Q), (P, Q * [1, 1, 0])):
         with pytest.raises(ValueError, match="use the same dimensions where decay acts on both"):
