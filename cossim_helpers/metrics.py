@@ -165,7 +165,8 @@ def popularity_correlation(cosine, popularity) -> float:
         return 0.0
     from scipy.stats import rankdata, spearmanr  # half a second to load: only for whoever ranks
 
-    return float(spearmanr(mean, rankdata(popularity)).statistic)  # ranks of its own type: 2^53 and the next one differ
+    ranks = rankdata(popularity).astype(np.float64)  # of popularity's own type: 2^53 and the next one differ
+    return float(spearmanr(mean, ranks).statistic)
 
 
 # --- all of these in one row ---

@@ -68,7 +68,7 @@ def junk() -> Iterator[tuple[str, object]]:
     yield "list of None", [None]
     yield "datetime", datetime.datetime(2026, 1, 1)
     yield "date of NumPy", np.datetime64("2026-01-01")
-    yield "no time", np.timedelta64("NaT")
+    yield "no time", np.timedelta64("NaT", "s")
     yield "complex", 1 + 2j
     yield "ellipsis", ...
     yield "not implemented", NotImplemented

@@ -254,7 +254,7 @@ def test_bounds_belong_to_what_they_bound_or_not():
     refused(ValueError, "lam takes a finite number of at least 0, got -1e-300", lambda: check.penalty(-1e-300))
 
 
-@pytest.mark.parametrize("value", [True, np.True_, np.timedelta64(1), "1", None, 1j, [1.0], np.ones(1)])
+@pytest.mark.parametrize("value", [True, np.True_, np.timedelta64(1, "s"), "1", None, 1j, [1.0], np.ones(1)])
 def test_what_is_no_real_number(value):
     refused(
         TypeError,
