@@ -51,7 +51,7 @@ def test_lanczos_misses_no_copy(where, many, k, no_fallback):
 def test_lanczos_on_equal_blocks(copies, no_fallback):
     """Exact copies, in one eigenproblem: `spectrum` would take them apart first."""
     block = (np.random.default_rng(1).random((60, 40)) < 0.3).astype(float)
-    X = sp.block_diag([block] * copies, format="csr")
+    X = sp.block_diag([sp.csr_array(block)] * copies, format="csr")
     expected = np.repeat(scipy.linalg.svdvals(block), copies)
     assert_top_pairs(X, expected, *routes.lanczos(X, 2 * copies + 1))
 
