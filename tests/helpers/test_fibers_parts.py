@@ -428,3 +428,10 @@ def test_what_one_encoder_has_no_dimension_for():
         angle = np.pi / 4 + np.sqrt(square / 2)
         Q = np.array([[np.cos(angle)], [np.sin(angle)]])
         assert len(_moves.tied(Q, Q, determined("tied-dot"), False, Ranks())[2]) == moves
+
+
+def test_rows_at_length_1_and_how_they_turn():
+    M, dM = 3 * sides()[0], np.random.default_rng(3).standard_normal((2, 6, 3))
+    found, change = _moves._unit(M, dM)
+    np.testing.assert_allclose(found, unit(M), rtol=1e-14)
+    np.testing.assert_allclose(change, [unit(M + 1e-30j * one).imag * 1e30 for one in dM], atol=1e-14)
