@@ -86,6 +86,7 @@ def listed(root, table, data, threads):
         text += [
             f"~~~{{list-table}} {size}{more}. Threads: {threads}. OpenBLAS kernel: {literal(kernel)}.",
             ":header-rows: 1",
+            ":class: timings",
             "",
         ]
         text += ["\n  ".join(("* - " if n == 0 else "- ") + cell for n, cell in enumerate(line)) for line in lines]
