@@ -194,7 +194,7 @@ def _but_for_rotations(P, Q, used, moves, ranks):
     return dW[:, : len(P)], dW[:, len(P) :], basis[:, -1]
 
 
-def _moved(P, Q, dP, dQ, names, ranks, squared_distances=False, units=(1.0, 1.0)):
+def _moved(P, Q, dP, dQ, names, ranks, squared_distances, units):
     """How many directions move each quantity: the rank of its derivative, over a fixed sample of its entries."""
     rows: dict[str, list] = {name: [] for name in names}
     most = max(_SAMPLE, 4 * len(dP))

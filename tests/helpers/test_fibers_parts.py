@@ -124,7 +124,7 @@ def test_what_counts_as_a_change_beside_1():
 
 
 def all_moved(P, Q, dP, dQ):
-    return fibers._moved(P, Q, dP, dQ, determined("squared").quantities, Ranks())
+    return fibers._moved(P, Q, dP, dQ, determined("squared").quantities, Ranks(), False, (1.0, 1.0))
 
 
 def test_a_sample_has_the_rank_of_all(monkeypatch):
@@ -435,3 +435,10 @@ def test_rows_at_length_1_and_how_they_turn():
     found, change = _moves._unit(M, dM)
     np.testing.assert_allclose(found, unit(M), rtol=1e-14)
     np.testing.assert_allclose(change, [unit(M + 1e-30j * one).imag * 1e30 for one in dM], atol=1e-14)
+
+
+def test_units_far_from_each_other_stay_in_the_floats():
+    P, Q = (np.random.default_rng(0).standard_normal((n, 3)) for n in (12, 14))
+    for far in (1.0, 1e-200, 1e200, 1e300):
+        found = freedom(P / far, Q * far, "triplet-euclidean")
+        assert found.directions == 3 and found.moved["user_item_order"] == 0

@@ -295,8 +295,9 @@ def test_eigenvalues_within_rounding_of_zero_are_zero_and_no_others(p, form):
     bound = 4 * max(p, 8) * np.finfo(float).eps
     rest = np.full(p - 2, 0.5)
     for largest in (1.0, 1e-12, 2.0**601):
-        few = spectrum_from_gram(form(np.diag(largest * np.r_[1.0, rest, 0.99 * bound])))
-        np.testing.assert_array_equal(few.sigma[-1], 0.0)
+        for below in (0.99, 1.0):
+            few = spectrum_from_gram(form(np.diag(largest * np.r_[1.0, rest, below * bound])))
+            np.testing.assert_array_equal(few.sigma[-1], 0.0)
         more = spectrum_from_gram(form(np.diag(largest * np.r_[1.01 * bound, 1.0, rest])))
         np.testing.assert_allclose(more.sigma[-1], np.sqrt(largest * 1.01 * bound), rtol=1e-13)
         assert spectrum_from_gram(form(np.diag(largest * np.r_[-0.99 * bound, 1.0, rest]))).sigma[-1] == 0
