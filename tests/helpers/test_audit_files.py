@@ -360,6 +360,7 @@ def test_damaged_archives_are_named(tmp_path, name, content, words):
 
 
 def test_an_archive_that_ends_early_is_cut_off(tmp_path):
+    """Newer Pythons see before they read that the entry would reach into what follows it."""
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (700, 4), }\n"
     content, whole = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + E.tobytes(), io.BytesIO()
     with zipfile.ZipFile(whole, "w") as archive:
@@ -367,7 +368,7 @@ def test_an_archive_that_ends_early_is_cut_off(tmp_path):
     raw = bytearray(whole.getvalue())
     struct.pack_into("<II", raw, raw.find(b"PK\x01\x02") + 20, 20_000, 20_000)  # its sizes
     (tmp_path / "a.npz").write_bytes(raw)
-    with pytest.raises(FileFault, match="is cut off: fewer bytes"):
+    with pytest.raises(FileFault, match=r"a\.npz: (is cut off: fewer bytes|is no NumPy file: Overlapped entries)"):
         read_vectors(tmp_path / "a.npz")
 
 
