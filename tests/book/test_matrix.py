@@ -266,7 +266,7 @@ def test_a_folder_that_can_be_written_is_not_read_only(tmp_path):
 def outcome_of_source(tmp_path, source):
     (tmp_path / "place").mkdir()
     (tmp_path / "test_one.py").write_text(source, encoding="utf-8")
-    environment = matrix.Environment("", tests=("test_one.py",), options=("--no-header",))
+    environment = matrix.Environment("", tests=("test_one.py",), options=("-p", "no:randomly"))
     variables = matrix.variables_of(environment, tmp_path, tmp_path)
     return matrix.tested(environment, sys.executable, tmp_path, variables, tmp_path / "place", ())
 
