@@ -37,7 +37,7 @@ CHANGES = """# Changelog
 def ready(tmp_path):
     """The files of this book, with a changelog and a date, ready to be released as 0.1.0."""
     for name in FILES:
-        shutil.copy(ROOT / name, tmp_path / name)
+        shutil.copyfile(ROOT / name, tmp_path / name)
     (tmp_path / "CHANGELOG.md").write_text(CHANGES, encoding="utf-8")
     edit(tmp_path / "pyproject.toml", r'^version = ".*"$', 'version = "0.1.0"')
     edit(tmp_path / "CITATION.cff", r"^version: .*$", 'version: "0.1.0"\ndate-released: 2026-11-26')
@@ -152,7 +152,7 @@ def test_the_sdist_holds_the_package_with_its_data(tmp_path):
     folder = tmp_path / "source"  # a copy: setuptools writes beside the sources
     shutil.copytree(ROOT / "cossim_helpers", folder / "cossim_helpers", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / name)
+        shutil.copyfile(ROOT / name, folder / name)
     release.sdist(folder, tmp_path)
     (made,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(made) as archive:
