@@ -7,6 +7,7 @@ import pytest
 import scipy.optimize
 
 from cossim_helpers import ContrastiveModel, _owned, cosine_similarity, max_norm, train_contrastive
+from cossim_helpers.trained import contrastive
 
 KINDS = [(loss, unit) for loss in ("symmetric", "one-sided") for unit in (True, False)]
 
@@ -474,3 +475,11 @@ def test_the_max_norm_refuses_by_name(arguments, error, message):
     for name in ("tolerance", "steps"):
         with pytest.raises(ValueError, match=name):
             max_norm(np.eye(2), np.eye(2), **{name: 0})
+
+
+def test_adam_divides_by_the_size_of_a_slope_and_1e_8():
+    """One step at the full rate: slope / (|slope| + 1e-8)."""
+    slopes = np.array([1e-8, -3e-8, 1e-6, 5.0, 0.0])
+    x, steps = contrastive._run(lambda x: (0.0, slopes), np.zeros(5), "adam", 1, 0.1)
+    np.testing.assert_allclose(x, -0.1 * slopes / (abs(slopes) + 1e-8), rtol=1e-12)
+    assert steps == 1
