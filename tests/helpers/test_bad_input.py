@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from calls import ANY, CALLS, CONSTANTS, ERRORS, FINITE, MAY, RECORDS, REFUSED, SAME, Call
-from inside import parts
+from inside import leaves, parts
 from kinds import KINDS, lists
 
 import cossim_helpers
@@ -103,24 +103,16 @@ def state(value) -> object:
     return type(value)
 
 
-def flat(value, path=""):
+def flat(value):
     """(path, array) of all numbers, and (path, value) of all else in a result."""
-    if sp.issparse(value):
-        value = value.toarray()
-    if isinstance(value, (np.ndarray, np.generic, float, int)) and not isinstance(value, bool):
-        yield path, np.asarray(value)
-    elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from flat(one, f"{path}[{key!r}]")
-    elif isinstance(value, (list, tuple)):
-        for at, one in enumerate(value):
-            yield from flat(one, f"{path}[{at}]")
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for one in dataclasses.fields(value):
-            if one.name != "dtype":  # of the caller's table
-                yield from flat(getattr(value, one.name), f"{path}.{one.name}")
-    else:
-        yield path, value if isinstance(value, (str, bool, type(None))) else type(value)
+    for path, one in leaves(value):
+        if path.endswith(".dtype"):  # of the caller's table
+            continue
+        one = one.toarray() if sp.issparse(one) else one
+        if isinstance(one, (np.ndarray, np.generic, float, int)) and not isinstance(one, bool):
+            yield path, np.asarray(one)
+        else:
+            yield path, one if isinstance(one, (str, bool, type(None))) else type(one)
 
 
 def difference(one, other, digits) -> str:
@@ -132,21 +124,21 @@ def difference(one, other, digits) -> str:
         b = other[path]
         if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
             if a is not b and a != b:
-                return f"{path or 'it'} is {a!r}, not {b!r}"
+                return f"{path} is {a!r}, not {b!r}"
         elif a.shape != b.shape or a.dtype.kind != b.dtype.kind:
-            return f"{path or 'it'} is {a.dtype}{a.shape}, not {b.dtype}{b.shape}"
+            return f"{path} is {a.dtype}{a.shape}, not {b.dtype}{b.shape}"
         elif a.dtype.kind in "iub" or not a.size:
             if not np.array_equal(a, b):
-                return f"{path or 'it'} has other integers"
+                return f"{path} has other integers"
         elif (gap := abs(a - b).max()) > digits * max(abs(b).max(), 1e-300):
-            return f"{path or 'it'} is off by {gap:.3g}"
+            return f"{path} is off by {gap:.3g}"
     return ""
 
 
 def not_finite(result) -> str:
     return next(
         (
-            path or "it"
+            path
             for path, a in flat(result)
             if isinstance(a, np.ndarray) and a.dtype.kind == "f" and not np.isfinite(a).all()
         ),
