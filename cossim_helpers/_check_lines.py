@@ -40,7 +40,7 @@ def counted(lines: list[str]) -> list[str]:
     said, place = [], 0
     while rest := lines[place:]:
         size, times = max(
-            ((size, _times(rest, size)) for size, _ in enumerate(rest, start=1)),
+            ((size, _times(rest, size)) for size in range(1, len(rest) + 1)),
             key=lambda found: ((found[1] > 1) * found[0] * found[1], -found[0]),
         )
         count = "" if times == 1 else f", {times} times" if size == 1 else f", {times} rounds of {size}"

@@ -187,7 +187,7 @@ def read(name) -> str:
 def style(name) -> str:
     """The style of the object "dial" or "cone": the frame that all objects share, in its class, and its own rules."""
     frame = read("frame.css").replace(".cossim-object", f".cossim-{name}")
-    return re.sub(r"/\*.*?\*/\n?", "", frame + "\n" + read(f"{name}.css"))
+    return re.sub(r"/\*.*?\*/\n?", "", frame + "\n" + read(f"{name}.css"), flags=re.DOTALL)
 
 
 def script(name) -> str:

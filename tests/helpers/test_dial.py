@@ -32,6 +32,7 @@ from cossim_helpers import (
     solve_product_penalty,
     spectrum,
 )
+from cossim_helpers.widget import payload as payload_module
 from cossim_helpers.widget.payload import FRONT, as_json, quantize, style
 from cossim_helpers.widget.picture import png_of
 
@@ -194,6 +195,11 @@ def test_the_style_of_an_object_touches_nothing_else_on_the_page(name):
     ]
     assert selectors and all(f".cossim-{name}" in selector for selector in selectors)
     assert not re.search(r"/\*|\*/", style(name)), "a page need not carry comments"
+
+
+def test_a_comment_of_two_lines_leaves_the_style_too(monkeypatch):
+    monkeypatch.setattr(payload_module, "read", lambda name: "a {}\n/* one,\n   two */\nb {}\n")
+    assert style("dial") == "a {}\nb {}\n\na {}\nb {}\n"
 
 
 def test_data_are_short_and_end_no_element():
