@@ -24,6 +24,8 @@ _EXITS = "exit codes: 0 done; 1 below --fail-under; 2 bad input, with one line t
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 1 below --fail-under, 2 for bad input."""
+    if hasattr(sys.stdout, "reconfigure"):  # a sign that the terminal or the pipe does not have ends no audit
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     asked = parser.parse_args(arguments)
     if getattr(asked, "other_key", None) is not None and asked.other is None:

@@ -838,12 +838,13 @@ def test_the_page_of_a_file_whose_name_is_no_text_is_written_after_the_audit(tmp
     assert "neighbors" in said.out and "disk full" in said.err
 
 
-def test_the_command_runs_and_is_silent_in_a_pipe(files):
+@pytest.mark.parametrize(("encoding", "sign"), [("utf-8", "±"), ("ascii", r"\xb1")])
+def test_the_command_runs_and_is_silent_in_a_pipe(files, encoding, sign):
     done = subprocess.run(
         [sys.executable, "-m", "cossim_helpers", "audit", files["items"], "--queries", "20", "--draws", "1"],
-        capture_output=True, text=True, check=True,
+        capture_output=True, encoding=encoding, check=True, env={**os.environ, "PYTHONIOENCODING": encoding},
     )  # fmt: skip
-    assert done.stderr == "" and 5 < done.stdout.count("\n") <= 15
+    assert done.stderr == "" and 5 < done.stdout.count("\n") <= 15 and sign in done.stdout
 
 
 def test_the_command_ends_with_its_exit_code_and_an_import_runs_nothing(tmp_path, monkeypatch, capsys):
