@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 import provenance
 import pytest
 import yaml
+from names import UMLAUT
 
 from tools import binder
 
@@ -206,20 +207,20 @@ def test_launch_links_are_found_in_a_page():
 def test_only_what_git_knows_is_copied(tmp_path):
     root, folder = tmp_path / "root", tmp_path / "folder"
     (root / "book").mkdir(parents=True)
-    for name in ("book/ü 1.ipynb", "gone", "new"):
-        (root / name).write_text(name, encoding="utf-8")
+    for name in (f"book/{UMLAUT}.ipynb", "gone", "new"):
+        (root / name).write_text("as committed", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     subprocess.run(["git", "add", "book", "gone"], cwd=root, check=True)
     (root / "gone").unlink()
-    (root / "book" / "ü 1.ipynb").write_text("changed", encoding="utf-8")
+    (root / "book" / f"{UMLAUT}.ipynb").write_text("changed", encoding="utf-8")
     binder.copy_tracked_files(folder, root)
-    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["ü 1.ipynb"]
-    assert (folder / "book" / "ü 1.ipynb").read_text(encoding="utf-8") == "changed"
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == [f"{UMLAUT}.ipynb"]
+    assert (folder / "book" / f"{UMLAUT}.ipynb").read_text(encoding="utf-8") == "changed"
 
 
 @pytest.mark.parametrize("git", [True, False], ids=["unknown to git", "no git"])
 def test_without_a_clone_all_files_are_taken_but_what_is_made(tmp_path, monkeypatch, capsys, git):
-    root, folder = tmp_path / "ü 1", tmp_path / "folder"
+    root, folder = tmp_path / "a b", tmp_path / "folder"
     for name in ("book/a.ipynb", ".binder/requirements.txt", ".venv/b", "_build/c", "tools/__pycache__/d.pyc"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name, encoding="utf-8")
@@ -228,7 +229,7 @@ def test_without_a_clone_all_files_are_taken_but_what_is_made(tmp_path, monkeypa
     binder.copy_tracked_files(folder, root)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names == {"book/a.ipynb", ".binder/requirements.txt"}
-    assert "ü 1 is no clone" in capsys.readouterr().out
+    assert "a b is no clone" in capsys.readouterr().out
 
 
 def test_an_edit_that_no_notebook_would_see_is_noticed(tmp_path):

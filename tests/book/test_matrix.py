@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from names import UMLAUT
 from packaging.requirements import Requirement
 
 from tools import matrix, pythons
@@ -130,8 +131,8 @@ def test_packages_are_installed_once_and_anew_when_a_line_changes(monkeypatch, t
     lines.append("scipy==1")
     matrix.interpreter(environment, tmp_path)
     assert asked == ["venv", "pip"]
-    inside = matrix.interpreter(matrix.Environment("", python=VERSION, inside=True), tmp_path / "ü 1")
-    assert inside == tmp_path / "ü 1" / ".venv" / "bin" / "python"
+    inside = matrix.interpreter(matrix.Environment("", python=VERSION, inside=True), tmp_path / UMLAUT)
+    assert inside == tmp_path / UMLAUT / ".venv" / "bin" / "python"
 
 
 def test_a_python_of_a_version_or_none(monkeypatch, tmp_path):
@@ -241,10 +242,10 @@ def write_checkout(folder):
 
 def test_a_copy_is_no_clone_and_read_only_where_it_must_be(monkeypatch, tmp_path):
     monkeypatch.setattr(matrix.binder, "copy_tracked_files", write_checkout)
-    environment = matrix.Environment("", folder="a bück", writable=False)
+    environment = matrix.Environment("", folder=UMLAUT, writable=False)
     for _ in range(2):  # the second takes the place of the first
         folder = matrix.copy_of_checkout(environment, tmp_path)
-        assert folder == tmp_path / "a bück"
+        assert folder == tmp_path / UMLAUT
         writing = [sys.executable, "-c", "open('new', 'w', encoding='utf-8')"]
         done = subprocess.run(matrix.obedient(writing), cwd=folder, capture_output=True, text=True)
         assert "PermissionError" in done.stderr

@@ -199,9 +199,10 @@ def toy(tmp_path):
     (tmp_path / "tests" / "survivors").mkdir()
 
     def run(*options):
-        environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # it needs none, and they load slowly
+        # It needs no plugins, which load slowly; it writes arrows, whatever the locale.
+        environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONIOENCODING": "utf-8"}
         program = [sys.executable, "-m", "tools.mutants", f"--root={tmp_path}", "--package=toy", *options]
-        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True)
+        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8")
         return done.returncode, done.stderr + done.stdout
 
     return run

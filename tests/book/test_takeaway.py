@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import takeaway
+from names import UMLAUT
 
 from tools import toc
 from tools.notebooks import ALONE
@@ -18,7 +19,7 @@ LINKS = [f"../_static/{takeaway.NAME}.{suffix}" for suffix in takeaway.ENTRIES]
 @pytest.fixture
 def site(tmp_path):
     """A site with all that a zip must not hold."""
-    folder = tmp_path / "ü 1" / "html"
+    folder = tmp_path / UMLAUT / "html"
     for name in ("index.html", "404.html", ".buildinfo", "_static/a.js", f"_static/{takeaway.NAME}.pdf"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name, encoding="utf-8")

@@ -145,7 +145,7 @@ def test_the_readme_says_where_each_module_is():
 
 def test_tests_stand_where_one_looks_for_them():
     tests = Path(__file__).parents[1]
-    others = {"calls.py", "inside.py", "instances.py", "kinds.py", "oracles.py", "strategies.py"}
+    others = {"calls.py", "inside.py", "instances.py", "kinds.py", "names.py", "oracles.py", "strategies.py"}
     assert {path.name for path in tests.glob("*.py")} == others
     public = {path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_")}
     assert public <= {path.stem.removeprefix("test_") for path in (tests / "helpers").glob("test_*.py")}
@@ -207,3 +207,12 @@ def test_an_absolute_tolerance_has_no_relative_one_besides():
     np.testing.assert_allclose(1 + 1e-8, 1)
     with pytest.raises(AssertionError, match="atol=1e-12"):
         np.testing.assert_allclose(1 + 1e-9, 1, atol=1e-12)
+
+
+def test_an_absolute_tolerance_of_a_test_is_absolute():
+    """NumPy's own adds 1e-7 of the number. See the root's conftest.py."""
+    np.testing.assert_allclose(1 + 0.9e-12, 1.0, atol=1e-300)  # rounding
+    np.testing.assert_allclose(1 + 1e-8, 1.0)
+    for options in ({"atol": 1e-9}, {"atol": 1e-9, "rtol": 0}, {"rtol": 1e-9}):
+        with pytest.raises(AssertionError):
+            np.testing.assert_allclose(1 + 1e-8, 1.0, **options)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from names import UMLAUT
 
 from cossim_helpers import TableNotFound, results, stored_table
 
@@ -18,12 +19,12 @@ def test_each_table_is_found_from_elsewhere(path, tmp_path, monkeypatch):
 
 def test_a_package_without_its_book_finds_that_in_which_it_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "BOOK", tmp_path / "site-packages")
-    (tmp_path / "ü 1" / "benchmarks" / "results").mkdir(parents=True)
-    table = tmp_path / "ü 1" / "benchmarks" / "results" / "times.csv"
+    (tmp_path / UMLAUT / "benchmarks" / "results").mkdir(parents=True)
+    table = tmp_path / UMLAUT / "benchmarks" / "results" / "times.csv"
     table.write_text("a\n1\n", encoding="utf-8")
-    (tmp_path / "ü 1" / "book").mkdir()
+    (tmp_path / UMLAUT / "book").mkdir()
     for folder in ("", "book"):
-        monkeypatch.chdir(tmp_path / "ü 1" / folder)
+        monkeypatch.chdir(tmp_path / UMLAUT / folder)
         assert stored_table("times.csv").read_text(encoding="utf-8") == "a\n1\n"
 
 
