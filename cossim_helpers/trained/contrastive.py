@@ -192,7 +192,7 @@ def max_norm(P, Q, *, tolerance: float = 1e-4, steps: int = 20_000) -> tuple[flo
         if above <= (1 + tolerance) * below:
             break
         w, v = w * users / (w @ users), v * items / (v @ items)
-    if not below <= above * (1 + 1e-6):  # NaN, too
+    if below > above * (1 + 1e-6):
         raise ValueError(f"P and Q take better conditioned vectors, got {below * size:.6g} below {above * size:.6g}")
     below, above = float(below), float(max(above, below))
     if not above * size < np.inf:
@@ -277,7 +277,7 @@ def _divergence(scores, log_truth, axis):
     log_mine, many = scipy.special.log_softmax(scores, axis=axis), scores.shape[1 - axis]
     gap, truth = log_mine - log_truth, np.exp(log_truth)
     # softmax(scores) − truth: its sum is 0, and near the minimum no digits are lost; where the gap is wide none can be
-    change = np.where(gap < 1, truth * np.expm1(np.minimum(gap, 1)), np.exp(log_mine) - truth)
+    change = np.where(gap < 1, truth * np.expm1(gap), np.exp(log_mine) - truth)
     return (change - truth * gap).sum() / many, change / many
 
 
@@ -286,7 +286,7 @@ def _model(task, x, steps):
     P, Q, scale = _unpacked(task, x)
     if task.unit:
         P, Q = (M / np.linalg.norm(M, axis=1, keepdims=True) for M in (P, Q))
-    return ContrastiveModel(ours(P), ours(Q), float(scale), float(excess), float(np.linalg.norm(slope)), steps)
+    return ContrastiveModel(ours(P), ours(Q), scale, excess, float(np.linalg.norm(slope)), steps)
 
 
 def _powers(M, *exponents):

@@ -193,12 +193,26 @@ def test_training_refuses_by_name(change, error, message):
 
 
 @pytest.mark.parametrize("rate", [1e160, 1e308])
-@pytest.mark.parametrize(("learn", "rows"), [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize(("learn", "rows"), [(True, True), (True, False), (False, True), (False, False)])
 def test_a_learning_rate_that_leaves_the_floats_is_named(rate, learn, rows):
     Z, P, Q = instance(0)
     options = {"learn_scale": learn, "unit": rows, "optimizer": "adam", "steps": 20}
     with pytest.raises(ValueError, match="learning_rate takes a smaller number here, got 1e"):
         train_contrastive(Z, P, Q, learning_rate=rate, **options)
+
+
+def test_a_learning_rate_that_ends_at_a_scale_of_0_is_named():
+    """Where nothing is to be told apart, the scale falls; its scores of 0 would have a finite loss."""
+    _, P, Q = instance(0)
+    with pytest.raises(ValueError, match=r"^learning_rate takes a smaller number here, got 10000"):
+        train_contrastive(np.zeros((7, 5)), P, Q, learn_scale=True, optimizer="adam", steps=20, learning_rate=1e4)
+
+
+def test_a_slope_that_no_float_holds_is_refused():
+    Z, P, Q = instance(0)
+    assert train_contrastive(Z, P * 1e100, Q * 1e-100, unit=False, optimizer="adam", steps=1).gradient < np.inf
+    with pytest.raises(ValueError, match=r"^Z, P, Q and scale take numbers .* got a loss of 0"):
+        train_contrastive(Z, P * 1e200, Q * 1e-200, unit=False, optimizer="adam", steps=1)
 
 
 def test_a_rate_that_is_merely_bad_trains_badly():
@@ -402,7 +416,9 @@ def test_the_max_norm_in_any_unit(sizes):
     np.testing.assert_allclose(found, max_norm(P, Q), rtol=1e-9)
 
 
-@pytest.mark.parametrize(("size", "taken"), [(0.99e-300, False), (1.01e-300, True), (0.99e308, True), (1e308, True)])
+@pytest.mark.parametrize(
+    ("size", "taken"), [(0.99e-300, False), (1e-300, False), (1.01e-300, True), (0.99e308, True), (1e308, True)]
+)
 def test_the_products_that_a_float_holds(size, taken):
     for one, other in ((size, 1.0), (-1.0, size), (size**0.5, -(size**0.5))):
         P, Q = np.diag([one, 0.5 * one]), np.diag([0.25 * other, other])
@@ -413,7 +429,9 @@ def test_the_products_that_a_float_holds(size, taken):
                 [below / size, above / size], max_norm(np.diag([1, 0.5]), np.diag([0.25, 1])), rtol=1e-9
             )
         else:
-            with pytest.raises(ValueError, match=r"^P and Q take vectors whose products a float holds, got 9\.9e-301$"):
+            with pytest.raises(
+                ValueError, match=r"^P and Q take vectors whose products a float holds, got (9\.9e-301|1e-300)$"
+            ):
                 max_norm(P, Q)
 
 
@@ -434,6 +452,29 @@ def test_the_max_norm_of_bad_conditions_has_bounds_in_order(spread):
     assert abs(below - first) < 30 * spread**0.5 + 1e-4 * first
     gauge = np.array([1.0, spread**0.5, spread])
     np.testing.assert_allclose(max_norm(P * gauge, Q / gauge), max_norm(P, Q), rtol=2e-4)
+
+
+def test_the_bounds_of_the_max_norm_are_floats_in_order_where_they_meet():
+    for seed in range(20):  # of rank 1, where both are the largest product, up to rounding
+        rng = np.random.default_rng(seed)
+        below, above = max_norm(rng.standard_normal((5, 1)), rng.standard_normal((4, 1)), tolerance=1e-12)
+        assert type(below) is type(above) is float and below <= above <= below * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("spoiled", "taken"), [(1 + 5e-7, True), (1 + 2e-6, False), (1.5, False), (np.nan, False)])
+def test_a_bound_from_below_that_is_above_is_refused(monkeypatch, spoiled, taken):
+    """Which rounding would have to be bad for: no product is known that does it."""
+    powers = contrastive._powers
+    monkeypatch.setattr(contrastive, "_powers", lambda M, *e: [powers(M, e[0])[0] * spoiled, *powers(M, *e[1:])])
+    monkeypatch.setattr(contrastive, "_balanced", lambda P, Q: (P, Q))
+    if taken:
+        below, above = max_norm(np.eye(2), np.eye(2), steps=1)
+        assert 1 < below <= above
+    else:
+        with pytest.raises(
+            ValueError, match=r"^P and Q take (better conditioned vectors, got |vectors whose products)"
+        ):
+            max_norm(np.eye(2), np.eye(2), steps=1)
 
 
 def test_few_steps_give_bounds_that_hold():
@@ -465,7 +506,11 @@ def test_unit_vectors_exist_at_the_smallest_scale_and_not_below():
         ((np.zeros((3, 2)), np.eye(2)), ValueError, "P takes independent columns"),
         ((np.eye(3), np.eye(2)), ValueError, "Q, with as many columns as P"),
         (([["a"]], [[1.0]]), TypeError, "P takes real numbers"),
-        ((np.eye(2) * 1e200, np.eye(2) * 1e200), ValueError, "P and Q take vectors whose products a float holds"),
+        (
+            (np.eye(2) * 1e200, np.eye(2) * 1e200),
+            ValueError,
+            "P and Q take vectors whose .* holds, got inf$",
+        ),
         ((np.eye(2) * 1e-200, np.eye(2) * 1e-200), ValueError, "P and Q take vectors whose products a float holds"),
     ],
 )
