@@ -39,7 +39,7 @@ def row_block(name: str, block, p: int | None = None):
 
 
 def _iterator(name: str, blocks) -> Iterator:
-    if isinstance(blocks, np.ndarray) or sp.issparse(blocks):
+    if isinstance(blocks, (np.ndarray, memoryview)) or sp.issparse(blocks):
         raise TypeError(f"{name} takes an iterable of blocks of rows, got one matrix: put it into a list")
     try:
         return iter(blocks)

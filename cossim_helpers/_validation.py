@@ -235,9 +235,13 @@ def function(name: str, value, of: str) -> Callable:
 
 
 def listed(name: str, value, of: str) -> list:
-    """What stands in a list, a tuple or the like, one by one, which `of` names. A text, a dict and a set are none."""
+    """What stands in a list, a tuple or the like, one by one, which `of` names.
+
+    A text, bytes, a dict, a set and a sparse array are none.
+    """
     if (
-        isinstance(value, (str, bytes, Mapping, Set))
+        isinstance(value, (str, bytes, bytearray, memoryview, Mapping, Set))
+        or sp.issparse(value)
         or not isinstance(value, Iterable)
         or not getattr(value, "ndim", 1)
     ):

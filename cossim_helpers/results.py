@@ -5,6 +5,7 @@ Beside the stages. A notebook finds them from whichever folder it is run in: the
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ._validation import shown, text
@@ -58,6 +59,6 @@ def stored_table(name: str) -> Path:
     here = Path.cwd()
     for root in (BOOK, here, *here.parents):
         for folder in FOLDERS:
-            if (path := root / folder / name).is_file():
+            if os.path.isfile(path := root / folder / name):  # of a name too long, too, Path.is_file raises
                 return path
     raise TableNotFound(name)

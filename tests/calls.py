@@ -55,7 +55,8 @@ VECTOR = Takes("vector")
 RANKED = VECTOR.except_for("array of long doubles too long", why="only the order counts")
 FOUR = Takes("four dimensions")
 NUMBERS = Takes("numbers").except_for(  # `check`: of any shape, a single number, too
-    *("array with NaN", "array with infinity", "array with minus infinity", "array of NaN", "data frame with NaN"),
+    *("array with NaN", "array with a signalling NaN", "array of NaN", "data frame with NaN"),
+    *("array with infinity", "array with minus infinity"),
     *("NaN", "infinite", "minus infinite", "NaN of NumPy"),
     outcome=ANY,
     why="a check of NaN fails, by AssertionError",

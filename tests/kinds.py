@@ -21,6 +21,7 @@ import cossim_helpers as ch
 
 Kind = tuple[str, object, str, object]  # name, value, outcome, the plain value of the same numbers
 
+FORMATS = ("csr", "csc", "coo", "bsr", "lil", "dok", "dia")
 HUGE, MORE = 10**400, 10**5000  # no float holds them; Python prints no number of more than 4,300 digits
 
 
@@ -152,8 +153,16 @@ def _placed(a, value, place=0):
     return copy
 
 
+def _signalling(a):
+    """A NaN that any arithmetic, and a cast, reports as an invalid value."""
+    copy = np.array(a, np.float64)
+    copy.view(np.uint64).flat[0] = 0x7FF0000000000001
+    return copy
+
+
 def not_finite(a: np.ndarray) -> Iterator[tuple[str, object]]:
     yield "array with NaN", _placed(a, np.nan)
+    yield "array with a signalling NaN", _signalling(a)
     yield "array with infinity", _placed(a, np.inf, -1)
     yield "array with minus infinity", _placed(a, -np.inf)
     yield "array of NaN", np.full(a.shape, np.nan, np.float32)
@@ -223,7 +232,7 @@ def extreme(a: np.ndarray) -> Iterator[tuple[str, object]]:
 
 
 def sparse(a: np.ndarray) -> Iterator[Kind]:
-    for name in ("csr", "csc", "coo", "bsr", "lil", "dok", "dia"):
+    for name in FORMATS:
         yield f"sparse {name}", sp.coo_array(a).asformat(name), SAME, a
     for make in (sp.csr_matrix, sp.coo_matrix, sp.csc_matrix):
         yield f"sparse {make.__name__}", make(a), SAME, a
@@ -509,6 +518,11 @@ def lists(value) -> Iterator[Kind]:
     yield from _refused(junk())
     yield from _refused(bad_numbers())
     yield "array of no dimension", np.array(1.0), REFUSED, None
+    yield "bytes to be changed", bytearray(b"1.0"), REFUSED, None
+    yield "buffer", memoryview(b"1.0"), REFUSED, None
+    yield "buffer of two dimensions", memoryview(np.eye(2)), REFUSED, None
+    for kind in FORMATS:
+        yield f"sparse {kind}", sp.eye_array(2, format=kind), REFUSED, None
     if isinstance(value, dict):
         for name, bad in junk():
             yield f"with {name}", dict.fromkeys(value, bad), REFUSED, None

@@ -34,8 +34,9 @@ def row_blocks(E, numbers: int = NUMBERS) -> Iterator[tuple[int, np.ndarray]]:
     """(first, rows) over all rows of E, as float32: what a block takes is bounded, whatever E is."""
     step = max(1, numbers // E.shape[1])
     for first in range(0, E.shape[0], step):
-        with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and refused by `as_vectors`
-            yield first, np.ascontiguousarray(E[first : first + step], dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is then infinite or NaN is refused by `as_vectors`
+            rows = np.ascontiguousarray(E[first : first + step], dtype=np.float32)
+        yield first, rows
 
 
 def nearest(

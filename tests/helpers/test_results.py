@@ -37,7 +37,7 @@ def test_a_notebook_without_the_book_is_told_what_it_lacks(tmp_path, monkeypatch
     assert caught.value._render_traceback_() == str(caught.value).splitlines()
 
 
-@pytest.mark.parametrize("name", ["", "../claims.yml", "studies/results/seeds.csv", "/etc/passwd", ".."])
+@pytest.mark.parametrize("name", ["", "../claims.yml", "studies/results/seeds.csv", "/etc/passwd", "..", "x" * 1000])
 def test_a_name_leads_to_no_other_folder(name):
     with pytest.raises((ValueError, TableNotFound)):
         stored_table(name)
