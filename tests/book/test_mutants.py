@@ -232,3 +232,12 @@ def test_tests_that_fail_anyway_stop_the_tool(toy, tmp_path):
     )
     code, said = toy("half")
     assert code == 1 and "its tests fail as it is" in said
+
+
+def test_the_lines_of_a_package_itself_are_changed_too(toy, tmp_path):
+    (tmp_path / "toy" / "__init__.py").write_text("SIDES = 2\n", encoding="utf-8")
+    test = "import toy\n\n\ndef test_sides():\n    assert toy.SIDES == 2\n"
+    (tmp_path / "tests" / "helpers" / "test_package.py").write_text(test, encoding="utf-8")
+    code, said = toy("__init__", "--own")
+    assert code == 0, said
+    assert "1 mutants, 1 killed" in said

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture(scope="module")
 def cluster():
     """Two processes with one thread each."""
-    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": None}
+    quiet = {"silence_logs": logging.CRITICAL, "dashboard_address": ":0"}
     with LocalCluster(n_workers=2, threads_per_worker=1, **quiet) as two, Client(two) as client:
         yield client
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,3 +67,13 @@ def test_what_is_returned_cannot_be_changed_and_arrays_are_not_compared_as_one()
         holds_arrays = "ndarray" in hints or "csr_array" in hints
         shared = thing.__name__ in (*cossim_helpers.__all__, "World")
         assert not (parameters.eq and holds_arrays and shared), thing
+
+
+def test_who_imports_it_in_a_notebook_sees_sharp_figures(monkeypatch):
+    settings = SimpleNamespace(figure_formats={"png"})
+    backend = SimpleNamespace(instance=lambda parent: settings)
+    shell = SimpleNamespace(kernel=1)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "matplotlib_inline.config", SimpleNamespace(InlineBackend=backend))
+    importlib.reload(cossim_helpers)
+    assert settings.figure_formats == {"retina"}

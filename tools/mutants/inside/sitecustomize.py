@@ -36,7 +36,7 @@ class Finder:
 
 def install(module, file):
     with open(file, "rb") as source:
-        sys.meta_path.insert(0, Finder(module, source.read()))
+        sys.meta_path.insert(0, Finder(module.removesuffix(".__init__"), source.read()))
 
 
 if "MUTANT" in os.environ:
