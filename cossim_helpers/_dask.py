@@ -89,7 +89,7 @@ def _pairs_by_gram(name, X, n, gram, k):
         R = _tree(name, X, triangle_part, stacked)[1] if R is None else R
         for number in doubtful:
             items = pieces[number][0]
-            pieces[number] = (items, *triangular(R[:, items], min(k, items.size)))
+            pieces[number] = (items, *triangular(R[:, items], k))
         settled |= doubtful
     sigma, V = joined(pieces, len(gram), k)
     return np.where(sigma > max(n, len(gram)) * EPS * sigma[0], sigma, 0.0), fix_signs(V)

@@ -94,18 +94,18 @@ def start(recipe: Recipe, p: int, key) -> dict[str, jax.Array]:
     parameters = {}
     for number, (name, (rows, columns, size)) in enumerate(shapes.items()):
         weight_key = jax.random.fold_in(key, WEIGHT_KEYS_FROM + number)
-        parameters[name] = size * jax.random.normal(weight_key, (rows, columns), dtype="float64")
+        parameters[name] = size * jax.random.normal(weight_key, (rows, columns))
     if recipe.model != "linear":
-        parameters["b"] = jnp.zeros(width, "float64")
+        parameters["b"] = jnp.zeros(width)
     if two_tower:
-        parameters["c"] = jnp.zeros(width, "float64")
+        parameters["c"] = jnp.zeros(width)
     if recipe.normalization == "layer":
         for side in ("user", "item") if two_tower else ("user",):
-            parameters[f"{side}_gain"] = jnp.ones(k, "float64")
-            parameters[f"{side}_shift"] = jnp.zeros(k, "float64")
+            parameters[f"{side}_gain"] = jnp.ones(k)
+            parameters[f"{side}_shift"] = jnp.zeros(k)
     if recipe.normalization == "unit":
         softmax = recipe.model in ("softmax", "two-tower")
-        parameters["log_scale"] = jnp.zeros((), "float64") + (np.log(10) if softmax else 0)
+        parameters["log_scale"] = jnp.zeros(()) + (np.log(10) if softmax else 0)
     return parameters
 
 
@@ -120,7 +120,7 @@ def batch_loss(parameters, x, key, recipe: Recipe, log_q):
     mask_key, positive_key = jax.random.split(key)
     seen = x
     if recipe.model == "two-tower":
-        positive = jax.random.categorical(positive_key, jnp.where(x > 0, 0.0, -jnp.inf))
+        positive = jax.random.categorical(positive_key, jnp.log(x))
         seen = x - jax.nn.one_hot(positive, x.shape[1], dtype=x.dtype)
     inputs = input_rows(jnp, seen)
     if recipe.dropout > 0:
