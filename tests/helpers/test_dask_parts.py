@@ -166,3 +166,14 @@ def test_the_triangle_is_made_once(monkeypatch):
     del made[:]
     spectrum(rows(X), 3)
     assert made == ["gram_part"]
+    del made[:]
+    rounds = iter([{0}, {0, 1, 2}, {0, 1, 2}])  # what turns out to be zero makes room for what was below it
+    monkeypatch.setattr(_dask, "_doubtful", lambda *a: next(rounds))
+    np.testing.assert_allclose(spectrum(rows(X)).sigma, sigma, rtol=1e-8)
+    assert made == ["gram_part", "triangle_part"] and next(rounds, None) is None
+
+
+def test_the_signs_are_those_of_every_spectrum():
+    rng = np.random.default_rng(0)
+    for X in rng.normal(size=(10, 5, 4)):
+        np.testing.assert_allclose(spectrum(rows(X)).V, spectrum(X).V, atol=1e-10)
