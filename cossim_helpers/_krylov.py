@@ -90,13 +90,13 @@ def _orthonormal(W, basis, negligible):
     """
     if not W.size:
         return W, np.empty((0, W.shape[1]))
-    new, R, order = scipy.linalg.qr(W, mode="economic", pivoting=True, check_finite=False)
+    new, R, order = scipy.linalg.qr(W, mode="economic", pivoting=True)
     coupling = np.empty_like(R)
     coupling[:, order] = R
     kept = min(np.count_nonzero(abs(np.diag(R)) > negligible), len(basis) - basis.shape[1])
     new = new[:, :kept]
     if kept:  # once more: small directions have lost their orthogonality to the basis, and little else
-        new, R = scipy.linalg.qr(new - basis @ (basis.T @ new), mode="economic", check_finite=False)
+        new, R = scipy.linalg.qr(new - basis @ (basis.T @ new), mode="economic")
         new *= np.sign(np.diag(R))
     return new, coupling
 

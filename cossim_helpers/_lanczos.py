@@ -20,9 +20,9 @@ def top_eigenpairs(A: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     LAPACK's search for some of the eigenvalues may come back with fewer, or none, where nearly all of them agree.
     """
     m = len(A)
-    values, vectors = scipy.linalg.eigh(A, subset_by_index=[m - k, m - 1], check_finite=False)
+    values, vectors = scipy.linalg.eigh(A, subset_by_index=[m - k, m - 1])
     if values.size < k:
-        values, vectors = scipy.linalg.eigh(A, driver="evd", check_finite=False)
+        values, vectors = scipy.linalg.eigh(A, driver="evd")
     return values[::-1][:k], vectors[:, ::-1][:, :k]
 
 
@@ -128,10 +128,10 @@ def _lengths(block):
 
 def _orthonormal(block, lost):
     """Q with orthonormal columns and R, block = Q R; without directions whose length is at most `lost`."""
-    Q, R = scipy.linalg.qr(block, mode="economic", check_finite=False)
+    Q, R = scipy.linalg.qr(block, mode="economic")
     if abs(np.diag(R)).min(initial=np.inf) > lost:
         return Q, R
-    Q, R, order = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
+    Q, R, order = scipy.linalg.qr(block, mode="economic", pivoting=True)
     there = abs(np.diag(R)) > lost
     return Q[:, there], R[there][:, np.argsort(order)]
 

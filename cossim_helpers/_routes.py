@@ -54,7 +54,7 @@ def low_rank(X):
     """
     rng, width = np.random.default_rng(0), 32
     while (width := 2 * width) <= min(X.shape) // 4:
-        Q = scipy.linalg.qr(X.T @ rng.standard_normal((X.shape[0], width)), mode="economic", check_finite=False)[0]
+        Q = scipy.linalg.qr(X.T @ rng.standard_normal((X.shape[0], width)), mode="economic")[0]
         probe = rng.standard_normal((X.shape[1], 10))
         seen, negligible = X @ Q, max(X.shape) * EPS
         size = np.linalg.norm(seen, axis=0).max()
@@ -65,7 +65,7 @@ def low_rank(X):
 
 
 def triangular(X, k):
-    _, sigma, Vt = scipy.linalg.svd(triangle(X), full_matrices=False, check_finite=False)
+    _, sigma, Vt = scipy.linalg.svd(triangle(X), full_matrices=False)
     sigma = np.where(sigma > max(X.shape) * EPS * sigma[0], sigma, 0.0)
     return sigma[:k], Vt[:k].T
 
@@ -78,7 +78,7 @@ def triangle(X):
     R = np.zeros((0, p))
     for rows in row_blocks(X, at_least=p):
         stacked = np.concatenate([R, dense(rows)])
-        R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True, check_finite=False)[0][:p]
+        R = scipy.linalg.qr(stacked, mode="r", overwrite_a=True)[0][:p]
     return R
 
 
@@ -157,7 +157,7 @@ def _complement(V, many):
     of_items[alone, np.arange(alone.size)] = 1.0
     if alone.size == many:
         return of_items
-    (reflectors, tau), _ = scipy.linalg.qr(np.column_stack([V, of_items]), mode="raw", check_finite=False)
+    (reflectors, tau), _ = scipy.linalg.qr(np.column_stack([V, of_items]), mode="raw")
     others = np.zeros((p, many - alone.size), order="F")
     others[tau.size + np.arange(others.shape[1]), np.arange(others.shape[1])] = 1.0
     multiply = scipy.linalg.get_lapack_funcs("ormqr", (reflectors,))

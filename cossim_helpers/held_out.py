@@ -44,7 +44,7 @@ def hold_out(X, share: float = 0.2, *, min_items: int = 5, rng=0) -> tuple[np.nd
     k_u = X.sum(axis=1, keepdims=True)
     n_held = np.minimum(np.ceil(share * k_u), k_u - 1)
     lot = np.where(X > 0, rng.random(X.shape), 2.0)
-    held = (np.argsort(np.argsort(lot, axis=1), axis=1) < n_held).astype(float)
+    held = (np.argsort(np.argsort(lot)) < n_held).astype(float)
     return X - held, held
 
 
@@ -91,9 +91,9 @@ def _expected_gains(scores, seen, held, discount):
     """The DCG of each user, on average over the orders of tied items."""
     largest = abs(np.where(seen, 0.0, scores)).max(axis=1, keepdims=True)
     lag = np.where(seen, 2.0, -scores / np.where(largest > 0, largest, 1.0))  # from −1 to 1: seen items come last
-    order = np.argsort(lag, axis=1, kind="stable")
+    order = np.argsort(lag, kind="stable")
     lag, held = np.take_along_axis(lag, order, axis=1), np.take_along_axis(held, order, axis=1)
-    first = np.flatnonzero(np.diff(lag, axis=1, prepend=-9.0) > TIE)  # where groups of tied items begin
+    first = np.flatnonzero(np.diff(lag, prepend=-9.0) > TIE)  # where groups of tied items begin
     size = np.diff(np.append(first, lag.size))
     of_group = np.add.reduceat(np.tile(discount, len(lag)), first) / size
     return (held * np.repeat(of_group, size).reshape(lag.shape)).sum(axis=1)

@@ -49,7 +49,7 @@ def cluster_auc(cosine, item_cluster) -> float:
 
 def _auc(same, different):
     different = np.sort(different)
-    below = np.searchsorted(different, same - TIE, side="left")  # pairs with t < s − 1e-9
+    below = np.searchsorted(different, same - TIE)  # pairs with t < s − 1e-9
     not_above = np.searchsorted(different, same + TIE, side="right")  # pairs with t ≤ s + 1e-9
     return float(np.mean(below + not_above) / (2 * different.size))
 
@@ -264,4 +264,4 @@ def _neighbor_arguments(cosine, k, name="cosine"):
 def _off_diagonal_kth_largest(cosine, k):
     masked = cosine.copy()
     np.fill_diagonal(masked, -np.inf)
-    return -np.partition(-masked, k - 1, axis=1)[:, k - 1 : k]
+    return -np.partition(-masked, k - 1)[:, k - 1 : k]

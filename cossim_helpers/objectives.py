@@ -220,10 +220,10 @@ def _lbfgs(objective_and_gradients, start, tol, max_iterations):
         value, gradients = objective_and_gradients(*unpack(z))
         got = [np.shape(one) for one in gradients]
         require_same("objective_and_gradients, the shapes of its gradients", got, shapes)
-        slope = np.concatenate([np.ravel(one) for one in gradients]).astype(np.float64)
+        slope = np.concatenate([np.ravel(one) for one in gradients])
         if not (np.isfinite(value) and np.isfinite(slope).all()):
             raise RuntimeError(f"L-BFGS came to a point where the objective is {value} or its gradient is not finite")
-        return float(value), slope
+        return value, slope
 
     z = np.concatenate([one.ravel() for one in start])
     first, slope = of_vector(z)

@@ -176,7 +176,7 @@ def _parts(E1, E2, inside: np.ndarray) -> Iterator[_Moments]:
         kept = inside[first : first + len(rows)]
         x = rows[kept]
         y = np.asarray(E2[first : first + len(rows)], dtype=np.float64)[kept]
-        yield _Moments(len(x), x.sum(axis=0), y.sum(axis=0), x.T @ x, x.T @ y, float((y * y).sum()))
+        yield _Moments(len(x), x.sum(axis=0), y.sum(axis=0), x.T @ x, x.T @ y, (y * y).sum())
 
 
 def _maps(moments: _Moments) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -198,4 +198,4 @@ def _maps(moments: _Moments) -> list[tuple[np.ndarray, np.ndarray]]:
 def _error(sums: _Moments, M: np.ndarray, m: np.ndarray) -> float:
     """Σ ‖x M + m − y‖² from the sums alone."""
     squares = (M * (sums.xx @ M)).sum() - 2 * (M * sums.xy).sum() + sums.yy
-    return float(squares + 2 * m @ (sums.x @ M - sums.y) + sums.n * m @ m)
+    return squares + 2 * m @ (sums.x @ M - sums.y) + sums.n * m @ m

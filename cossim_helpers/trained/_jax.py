@@ -130,11 +130,11 @@ def batch_loss(parameters, x, key, recipe: Recipe, log_q):
     if recipe.model == "two-tower":
         scores = users @ items[positive].T - log_q[positive]
         copies = (positive[:, None] == positive) & ~jnp.eye(len(positive), dtype=bool)
-        log_probability = jax.nn.log_softmax(jnp.where(copies, -jnp.inf, scores), axis=1)
+        log_probability = jax.nn.log_softmax(jnp.where(copies, -jnp.inf, scores))
         return -jnp.mean(jnp.diagonal(log_probability))
     scores = users @ items.T
     if recipe.model == "softmax":
-        return -jnp.sum(x * jax.nn.log_softmax(scores, axis=1)) / jnp.sum(x)
+        return -jnp.sum(x * jax.nn.log_softmax(scores)) / jnp.sum(x)
     return jnp.mean(jnp.sum((x - scores) ** 2, axis=1))
 
 
@@ -176,7 +176,7 @@ def cosine_loss(parameters: CosineParameters, X, loss: str):
     scores = jnp.exp(parameters.log_scale) * _unit(X @ parameters.A) @ _unit(parameters.B).T
     if loss == "squared":
         return jnp.mean((X - scores) ** 2)
-    return -jnp.sum(X * jax.nn.log_softmax(scores, axis=1)) / X.sum()
+    return -jnp.sum(X * jax.nn.log_softmax(scores)) / X.sum()
 
 
 def _unit(E):

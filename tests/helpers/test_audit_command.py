@@ -55,6 +55,13 @@ def said(arguments, capsys):
     return code, *capsys.readouterr()
 
 
+def test_output_goes_to_any_stream(folder, monkeypatch):
+    """Also one that has no encoding to set, such as a cell's of some notebooks."""
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert main(["compare", "items.npy", "again.npy", "-k", "3"]) == 0
+    assert "12 rows of 3 and 4 numbers" in sys.stdout.getvalue()
+
+
 # --- options ---
 
 
