@@ -150,7 +150,7 @@ class CosineParameters(NamedTuple):
 def train_cosine(X, A, B, loss: str, steps: int, learning_rate: float) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Full-batch Adam on `cosine_loss` from (A, B) and scale 1, in float64: A, B, the scale, the loss at the end."""
     with jax.enable_x64(True):
-        parameters = CosineParameters(jnp.array(A), jnp.array(B), jnp.zeros(()))
+        parameters = CosineParameters(A, B, jnp.zeros(()))
         state, X = (parameters, _falling_adam(steps, learning_rate).init(parameters)), jnp.array(X)
         for _ in range(steps):
             state = _cosine_step(state, X, loss, steps, learning_rate)

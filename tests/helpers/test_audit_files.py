@@ -97,6 +97,7 @@ def test_text_and_word2vec_and_safetensors_are_read_back(tmp_path, name):
 SMALL = {  # what stands in a file: its names, its vectors
     "id.csv": ("id\n1\n2\n", None, [[1], [2]]),
     "one.csv": ("id,x\n7,1\n8,2\n", ("7", "8"), [[1], [2]]),
+    "untitled.csv": (" ,x\n7,1\n8,2\n", ("7", "8"), [[1], [2]]),
     "padded.csv": ("id ,x\n7,1\n8,2\n", ("7", "8"), [[1], [2]]),
     "count.csv": ("id,0\n7,1\n8,2\n", ("7", "8"), [[1], [2]]),
     "zero.csv": ("0\n5\n6\n", None, [[0], [5], [6]]),
