@@ -45,7 +45,7 @@ def train(X: np.ndarray, q: np.ndarray, recipe: Recipe, seed: int, keep: set[int
     program = replace(recipe, epochs=1, learning_rate=1.0, decay=0.0)  # all else is written into it
     with jax.enable_x64(True):
         key = jax.random.key(seed)
-        data = Data(jnp.asarray(X, dtype=jnp.int8), jnp.log(jnp.asarray(q)))
+        data = Data(jnp.asarray(X, dtype=jnp.int8), jnp.log(q))
         parameters = start(recipe, X.shape[1], key)
         state = parameters, optax.adam(recipe.learning_rate).init(parameters)
         for done in range(1, max(keep) + 1):
