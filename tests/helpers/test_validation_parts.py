@@ -378,7 +378,10 @@ def test_a_sequence_is_a_list(value):
     assert type(check.listed("s", [], "numbers")) is list and check.listed("s", [], "numbers") == []
 
 
-@pytest.mark.parametrize("value", ["ab", b"ab", {"a": 1}, {1, 2}, 3, None, np.array(3)])
+BUFFERS = [b"ab", bytearray(b"ab"), memoryview(b"ab")]
+
+
+@pytest.mark.parametrize("value", ["ab", *BUFFERS, {"a": 1}, {1, 2}, 3, None, np.array(3), sp.eye_array(2)])
 def test_what_is_no_sequence(value):
     words = f"s takes a sequence of numbers, got {check.shown(value)} ({type(value).__name__})"
     refused(TypeError, words, lambda: check.listed("s", value, "numbers"))
