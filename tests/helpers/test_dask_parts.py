@@ -173,6 +173,11 @@ def test_the_triangle_is_made_once(monkeypatch):
     assert made == ["gram_part", "triangle_part"] and next(rounds, None) is None
 
 
+def test_the_triangle_gives_all_k_values_of_its_piece():
+    X = np.array([[1.0, 1.0], [1.0, 1.0 + 1e-6]])
+    np.testing.assert_allclose(spectrum(rows(X), 2).sigma, np.linalg.svd(X)[1], rtol=1e-8)
+
+
 def test_the_signs_are_those_of_every_spectrum():
     rng = np.random.default_rng(0)
     for X in rng.normal(size=(10, 5, 4)):
